@@ -1,0 +1,160 @@
+//! Places where a test stops, fails or kills an operation.
+//!
+//! Compiled to nothing without the feature `failpoints`, which only the test build has.
+//! A point is named by the operation's step (`after_journal`, `before_publish`, …) and
+//! belongs to a scope, the site's name, so that tests in one process do not meet.
+//!
+//! A process started by a test reads `MEMORA_FAILPOINTS=after_journal=exit,...`, for all
+//! its sites; `exit` ends the process at once, as a power cut would.
+
+/// Waits, fails or exits here if a test asked for it; returns at once otherwise.
+///
+/// # Errors
+/// The error that a test planted.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+#[expect(clippy::unused_async, reason = "same signature as in test builds")]
+pub async fn hit(_scope: &str, _point: &str) -> crate::Result<()> {
+    Ok(())
+}
+
+#[cfg(feature = "failpoints")]
+pub use with_feature::*;
+
+#[cfg(feature = "failpoints")]
+mod with_feature {
+    use std::collections::HashMap;
+    use std::sync::{Arc, LazyLock, Mutex};
+
+    use tokio::sync::Semaphore;
+
+    use crate::{Error, Result};
+
+    /// What happens at a point.
+    #[derive(Clone)]
+    enum Action {
+        Pause {
+            reached: Arc<Semaphore>,
+            go: Arc<Semaphore>,
+        },
+        Fail,
+        Exit,
+    }
+
+    type Points = HashMap<(String, String), Action>;
+    static POINTS: LazyLock<Mutex<Points>> = LazyLock::new(|| Mutex::new(from_environment()));
+
+    /// Scope of points given through the environment: every site.
+    const ANY: &str = "*";
+
+    fn from_environment() -> Points {
+        let spec = std::env::var("MEMORA_FAILPOINTS").unwrap_or_default();
+        spec.split(',')
+            .filter_map(|entry| entry.split_once('='))
+            .filter_map(|(point, action)| {
+                let action = match action {
+                    "exit" => Action::Exit,
+                    "fail" => Action::Fail,
+                    _ => return None,
+                };
+                Some(((ANY.to_owned(), point.to_owned()), action))
+            })
+            .collect()
+    }
+
+    fn points() -> std::sync::MutexGuard<'static, Points> {
+        POINTS
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Waits, fails or exits here if a test asked for it.
+    ///
+    /// # Errors
+    /// The error that a test planted.
+    pub async fn hit(scope: &str, point: &str) -> Result<()> {
+        let action = {
+            let points = points();
+            points
+                .get(&(scope.to_owned(), point.to_owned()))
+                .or_else(|| points.get(&(ANY.to_owned(), point.to_owned())))
+                .cloned()
+        };
+        match action {
+            None => Ok(()),
+            Some(Action::Fail) => Err(Error::internal(format!("failpoint {point}"))),
+            Some(Action::Exit) => std::process::exit(137),
+            Some(Action::Pause { reached, go }) => {
+                reached.add_permits(1);
+                if let Ok(permit) = go.acquire().await {
+                    permit.forget();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A point at which operations stop until the test lets them go. Dropping it lets
+    /// everybody go and removes the point.
+    pub struct Paused {
+        key: (String, String),
+        reached: Arc<Semaphore>,
+        go: Arc<Semaphore>,
+    }
+
+    impl Paused {
+        /// Waits until one more operation stands at the point.
+        pub async fn reached(&self) {
+            if let Ok(permit) = self.reached.acquire().await {
+                permit.forget();
+            }
+        }
+
+        /// Lets one operation go on.
+        pub fn release(&self) {
+            self.go.add_permits(1);
+        }
+    }
+
+    impl Drop for Paused {
+        fn drop(&mut self) {
+            points().remove(&self.key);
+            self.go.close();
+            self.reached.close();
+        }
+    }
+
+    /// Stops every operation of `scope` at `point`.
+    #[must_use]
+    pub fn pause(scope: &str, point: &str) -> Paused {
+        let key = (scope.to_owned(), point.to_owned());
+        let (reached, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        points().insert(
+            key.clone(),
+            Action::Pause {
+                reached: reached.clone(),
+                go: go.clone(),
+            },
+        );
+        Paused { key, reached, go }
+    }
+
+    /// Makes every operation of `scope` fail at `point` until the guard is dropped.
+    #[must_use]
+    pub fn fail(scope: &str, point: &str) -> Failing {
+        let key = (scope.to_owned(), point.to_owned());
+        points().insert(key.clone(), Action::Fail);
+        Failing { key }
+    }
+
+    /// See [`fail`].
+    pub struct Failing {
+        key: (String, String),
+    }
+
+    impl Drop for Failing {
+        fn drop(&mut self) {
+            points().remove(&self.key);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Who is asking: Frappe's sessions, credentials and CSRF, and their formats.

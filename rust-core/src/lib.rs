@@ -1,0 +1,45 @@
+//! The spaced repetition engine of Memora.
+//!
+//! Which questions is this student due to review? Store the answers, schedule the
+//! next review. Redis sorted sets answer reads, MariaDB is the record, a journal row
+//! makes a submit durable before it is acknowledged, and a worker applies it later.
+//!
+//! # The map
+//!
+//! | module | job |
+//! |---|---|
+//! | [`types`], [`error`] | the words everybody uses |
+//! | [`batch`] | one submit as it travels: journal, job, worker |
+//! | [`config`] | what the bench's two JSON files say about a site |
+//! | [`site_time`] | naive wall time in the site's zone ↔ UTC; the only place that converts |
+//! | [`scheduling`] | pure: state + quality + time in, new state out |
+//! | [`schedule_cache`] | the sorted set and its companions in Redis, and every script |
+//! | [`store`] | every SQL statement, the connection pool, partitions, migrations |
+//! | [`frappe`] | who is asking: sessions, credentials, and their formats |
+//! | [`queue`] | RQ's wire format: producer and worker protocol |
+//! | [`services`] | the operations, built from the parts above |
+//! | [`servers`] | connections to Redis and MariaDB, nothing else |
+//! | `failpoint` | places where a test stops or kills an operation |
+//!
+//! # Rules
+//!
+//! Dependencies point one way: `services` combines; `schedule_cache`, `store`, `queue`
+//! and `frappe` know neither each other nor `services`; `scheduling` and `types` do no
+//! I/O. Time is a parameter. Only `services` may decide anything that involves two
+//! servers. `docs/ARCHITECTURE.md` walks through one read and one write.
+
+pub mod batch;
+pub mod config;
+pub mod error;
+pub mod failpoint;
+pub mod frappe;
+pub mod queue;
+pub mod schedule_cache;
+pub mod scheduling;
+pub mod servers;
+pub mod services;
+pub mod site_time;
+pub mod store;
+pub mod types;
+
+pub use error::{Error, ErrorKind, Result};

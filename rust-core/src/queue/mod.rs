@@ -1,0 +1,1 @@
+//! RQ's wire format: producer and worker protocol.

@@ -1,0 +1,83 @@
+//! A bounded pool of connections to one MariaDB database.
+
+use std::time::Duration;
+
+use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
+use tokio::time::timeout;
+
+use crate::config::DbConfig;
+use crate::{Error, Result};
+
+/// How long a caller waits for a connection, opening one included.
+const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Idle connections above the minimum are closed after this.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// See the module's documentation.
+pub struct MariaDb {
+    pool: Pool,
+}
+
+impl MariaDb {
+    /// Describes the database; opens nothing. At most `max_connections` at once.
+    pub fn new(config: &DbConfig, max_connections: usize) -> Self {
+        let constraints = PoolConstraints::new(0, max_connections.max(1)).unwrap_or_default();
+        let pool = PoolOpts::default()
+            .with_constraints(constraints)
+            // A minimum of 0 needs a time to live, else every checkout connects anew.
+            .with_inactive_connection_ttl(IDLE)
+            // Our statements leave no session state behind, so the round trip of a
+            // reset buys nothing.
+            .with_reset_connection(false);
+        let mut opts = OptsBuilder::default()
+            .user(Some(&config.user))
+            .pass(Some(config.password.expose()))
+            .db_name(Some(&config.name))
+            .pool_opts(pool)
+            .stmt_cache_size(128)
+            .prefer_socket(false)
+            .init(vec![
+                "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', \
+                 time_zone = '+00:00', character_set_client = utf8mb4, \
+                 character_set_results = utf8mb4, character_set_connection = utf8mb4, \
+                 collation_connection = utf8mb4_unicode_ci",
+            ]);
+        opts = match &config.socket {
+            Some(socket) => opts.socket(Some(socket)),
+            None => opts.ip_or_hostname(&config.host).tcp_port(config.port),
+        };
+        Self {
+            pool: Pool::new(Opts::from(opts)),
+        }
+    }
+
+    /// A connection in autocommit mode, back in the pool when dropped.
+    ///
+    /// # Errors
+    /// `Unavailable` if none can be had within two seconds.
+    pub async fn conn(&self) -> Result<Conn> {
+        match timeout(CHECKOUT_TIMEOUT, self.pool.get_conn()).await {
+            Ok(conn) => conn.map_err(|e| {
+                Error::unavailable("The database is not available", Duration::from_secs(1))
+                    .with_source(e)
+            }),
+            Err(_) => Err(Error::unavailable(
+                "The database is too busy",
+                Duration::from_secs(1),
+            )),
+        }
+    }
+
+    /// Closes a connection whose statement's outcome is unknown: it must not be pooled,
+    /// the statement may still be running on it.
+    pub fn discard(conn: Conn) {
+        tokio::spawn(async move {
+            let _ = conn.disconnect().await;
+        });
+    }
+
+    /// Closes all connections, waiting for those in use.
+    pub async fn close(&self) {
+        let _ = self.pool.clone().disconnect().await;
+    }
+}

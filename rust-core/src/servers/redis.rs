@@ -1,0 +1,124 @@
+//! One multiplexed connection to one Redis, opened when first needed.
+//!
+//! A connection that failed or timed out is dropped at once and never used again; the
+//! next caller opens a new one. redis-rs' own connection manager is not used because
+//! it reconnects unseen and retries, which hides an outage from the caller.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, ScriptInvocation};
+use tokio::sync::Mutex;
+
+use crate::{Error, Result};
+
+/// How long to wait for a new connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long to wait for one reply. Longer than any command of ours takes by far; a
+/// server that needs more is as good as away.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+struct Link {
+    id: u64,
+    connection: MultiplexedConnection,
+}
+
+/// See the module's documentation.
+pub struct RedisLink {
+    client: Client,
+    current: ArcSwapOption<Link>,
+    /// Held while connecting, so that a crowd opens one connection.
+    connecting: Mutex<()>,
+    next_id: AtomicU64,
+}
+
+impl RedisLink {
+    /// Describes the Redis at `url` (`redis://`, `rediss://`, `redis+unix://`, `unix://`);
+    /// `name` is the configuration key that is named in errors.
+    ///
+    /// # Errors
+    /// `Config` if the URL cannot be read. The URL itself is not repeated: it may
+    /// hold a password.
+    pub fn new(name: &str, url: &str) -> Result<Self> {
+        let client = Client::open(url)
+            .map_err(|e| Error::config(format!("{name} is not a Redis URL")).with_source(e))?;
+        Ok(Self {
+            client,
+            current: ArcSwapOption::empty(),
+            connecting: Mutex::new(()),
+            next_id: AtomicU64::new(0),
+        })
+    }
+
+    /// Runs one command.
+    ///
+    /// # Errors
+    /// `Unavailable` if Redis is away, slow, or refuses.
+    pub async fn query<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T> {
+        let link = self.link().await?;
+        let result = cmd.query_async(&mut link.connection.clone()).await;
+        self.settle(&link, result)
+    }
+
+    /// Runs several commands in one round trip.
+    ///
+    /// # Errors
+    /// `Unavailable` if Redis is away, slow, or refuses one of them.
+    pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T> {
+        let link = self.link().await?;
+        let result = pipeline.query_async(&mut link.connection.clone()).await;
+        self.settle(&link, result)
+    }
+
+    /// Runs a script: one round trip, one more when the server does not know it yet.
+    ///
+    /// # Errors
+    /// `Unavailable` if Redis is away, slow, or refuses.
+    pub async fn script<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
+        let link = self.link().await?;
+        let result = script.invoke_async(&mut link.connection.clone()).await;
+        self.settle(&link, result)
+    }
+
+    async fn link(&self) -> Result<Arc<Link>> {
+        if let Some(link) = self.current.load_full() {
+            return Ok(link);
+        }
+        let _guard = self.connecting.lock().await;
+        if let Some(link) = self.current.load_full() {
+            return Ok(link);
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let link = Arc::new(Link { id, connection });
+        self.current.store(Some(link.clone()));
+        Ok(link)
+    }
+
+    /// Drops the connection if the error says that it can no longer be trusted: after a
+    /// time-out its reply may still come and must not meet another question.
+    fn settle<T>(&self, link: &Link, result: redis::RedisResult<T>) -> Result<T> {
+        result.map_err(|e| {
+            let broken = e.is_unrecoverable_error() || e.is_timeout() || e.is_io_error();
+            if broken
+                && self
+                    .current
+                    .load()
+                    .as_ref()
+                    .is_some_and(|l| l.id == link.id)
+            {
+                self.current.store(None);
+            }
+            Error::from(e)
+        })
+    }
+}

@@ -1,0 +1,10 @@
+//! The operations, built from the parts. Only here two servers meet.
+//!
+//! Every door calls these functions and translates; a rule that two doors share lives
+//! here or below.
+
+pub mod read;
+pub mod site;
+pub mod submit;
+
+pub use site::{Site, Sites};

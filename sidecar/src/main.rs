@@ -1,0 +1,3 @@
+//! `memora-srs`: see `memora-srs --help`.
+
+fn main() {}

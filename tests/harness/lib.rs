@@ -1,0 +1,1 @@
+//! The harness: private servers on free ports, sites on them, clients and load.

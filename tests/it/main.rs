@@ -1,0 +1,13 @@
+//! Integration tests over real servers: one binary, so that it links once and all
+//! tests share the harness.
+
+mod apply;
+mod auth;
+mod bad_input;
+mod counts;
+mod http_contract;
+mod interleavings;
+mod migrate;
+mod read;
+mod rq;
+mod submit;
