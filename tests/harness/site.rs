@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use chrono_tz::Tz;
 use memora_core::config::{DbConfig, FrappeVersion, Secret, SiteConfig, SrsConfig};
 use memora_core::services::Site;
+use memora_core::store::migrate;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts};
 use serde_json::{Map, Value, json};
@@ -133,8 +134,14 @@ impl TestSite {
     ///
     /// # Panics
     /// If a step fails.
-    #[expect(clippy::unused_async, reason = "the migration does I/O")]
-    pub async fn migrate(&self) {}
+    pub async fn migrate(&self) {
+        let db = memora_core::servers::mariadb::MariaDb::new(&self.config().db, 2);
+        let options = migrate::Options::at(self.wall(chrono::Utc::now()));
+        migrate::run(&db, &options, |_| {})
+            .await
+            .expect("migrating the site");
+        db.close().await;
+    }
 
     /// Runs one statement; says how many rows it changed.
     ///
