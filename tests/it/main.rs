@@ -5,6 +5,7 @@ mod apply;
 mod auth;
 mod bad_input;
 mod counts;
+mod harness;
 mod http_contract;
 mod interleavings;
 mod migrate;

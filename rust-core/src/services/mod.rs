@@ -6,6 +6,8 @@
 pub mod read;
 pub mod request;
 pub mod site;
+pub mod sites;
 pub mod submit;
 
-pub use site::{Site, Sites};
+pub use site::Site;
+pub use sites::Sites;
