@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    /// Checked against CPython 3.11.
+    /// Checked against Python 3.11.
     #[test]
     fn base64_is_as_lenient_as_python() {
         let cases: [(&str, Option<&[u8]>); 12] = [
@@ -245,7 +245,11 @@ mod tests {
             ("azp", None),
         ];
         for (text, expected) in cases {
-            assert_eq!(python_base64(text.as_bytes()).as_deref(), expected, "{text}");
+            assert_eq!(
+                python_base64(text.as_bytes()).as_deref(),
+                expected,
+                "{text}"
+            );
         }
     }
 

@@ -26,3 +26,11 @@ pub(crate) fn session_of_admin_with_csrf() -> Vec<u8> {
 pub(crate) fn auth_tables() -> Value {
     json("auth_tables")
 }
+
+/// The `sid` cookie that Frappe set in answer to a student's request.
+pub(crate) fn set_cookie_of_a_session() -> String {
+    let exchange = &json("http_get_with_sid_cookie")["exchange"];
+    let headers = exchange["response_headers"].as_array().unwrap();
+    let mut values = headers.iter().filter_map(|h| h[1].as_str());
+    values.find(|v| v.starts_with("sid=")).unwrap().to_owned()
+}
