@@ -85,12 +85,14 @@ pub(super) fn assemble(
     };
     let config = if config.db.name.is_empty() {
         // Frappe answers 404 for a site without a database.
-        Err(Error::not_found(format!("{site} does not exist"))
-            .with_source(MISSING_DATABASE))
+        Err(Error::not_found(format!("{site} does not exist")).with_source(MISSING_DATABASE))
     } else if reader.problems.is_empty() {
         Ok(config)
     } else {
-        Err(Error::config(format!("{site}: {}", reader.problems.join("; "))))
+        Err(Error::config(format!(
+            "{site}: {}",
+            reader.problems.join("; ")
+        )))
     };
     Assembled {
         config,
@@ -184,7 +186,11 @@ fn database(reader: &mut Reader<'_>, frappe: FrappeVersion) -> DbConfig {
     {
         reader.problem("db_type", source, "must be mariadb");
     }
-    if reader.keys().iter().any(|key| key.starts_with("db_ssl") && reader.is_true(key)) {
+    if reader
+        .keys()
+        .iter()
+        .any(|key| key.starts_with("db_ssl") && reader.is_true(key))
+    {
         reader.problems.push(
             "db_ssl_* asks for TLS to MariaDB, which is not supported yet: use db_socket, or a \
              local address without db_ssl_*"
@@ -231,7 +237,10 @@ fn caches(reader: &mut Reader<'_>) -> (Option<RedisUrl>, Option<RedisUrl>) {
     };
     if let Some((url, source)) = &schedules {
         reader.note("srs_redis_cache", url.masked(), *source);
-        if cache.as_ref().is_some_and(|(c, _)| c.identity() == url.identity()) {
+        if cache
+            .as_ref()
+            .is_some_and(|(c, _)| c.identity() == url.identity())
+        {
             reader.warnings.push(
                 "Schedules lie in redis_cache, where they and the login sessions evict each \
                  other when memory runs short; srs_redis_cache gives them a Redis of their own"
@@ -310,7 +319,11 @@ fn custom_queues(reader: &mut Reader<'_>) -> Vec<String> {
     let queues: Vec<String> = match reader.value("workers") {
         None => Vec::new(),
         Some((Value::Object(workers), source)) => {
-            reader.note("workers", workers.keys().cloned().collect::<Vec<_>>(), source);
+            reader.note(
+                "workers",
+                workers.keys().cloned().collect::<Vec<_>>(),
+                source,
+            );
             workers.into_iter().map(|(name, _)| name).collect()
         }
         Some((_, source)) => {

@@ -163,9 +163,15 @@ mod tests {
         let sites = bench.path().join("sites");
         assert_eq!(Bench::around(&sites, None).id(None), expected);
         assert_eq!(Bench::around(&sites.join("."), None).id(None), expected);
-        assert_eq!(Bench::around(&sites.join("../sites"), None).id(None), expected);
+        assert_eq!(
+            Bench::around(&sites.join("../sites"), None).id(None),
+            expected
+        );
         let root = Some("/home/frappe/frappe-bench/");
-        assert_eq!(Bench::around(&sites, root).id(root), "home-frappe-frappe-bench");
+        assert_eq!(
+            Bench::around(&sites, root).id(root),
+            "home-frappe-frappe-bench"
+        );
     }
 
     #[cfg(unix)]

@@ -71,8 +71,7 @@ pub(crate) fn site_file(sites_path: &Path, site: &str) -> PathBuf {
 
 fn read(path: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let mut text = Vec::new();
-    let outcome =
-        File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text));
+    let outcome = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text));
     match outcome {
         Ok(_) if text.len() as u64 > MAX_BYTES => Err(Error::config(format!(
             "{name} has more than {MAX_BYTES} bytes"
@@ -116,9 +115,16 @@ mod tests {
     fn a_missing_common_file_is_empty_and_a_missing_site_is_not_found() {
         let sites = tempfile::tempdir().unwrap();
         std::fs::create_dir(sites.path().join("a.localhost")).unwrap();
-        assert_eq!(kind(Files::read(sites.path(), "a.localhost")), Kind::NotFound);
+        assert_eq!(
+            kind(Files::read(sites.path(), "a.localhost")),
+            Kind::NotFound
+        );
         for name in ["../x", "", ".", "b.localhost", &"x".repeat(5000)] {
-            assert_eq!(kind(Files::read(sites.path(), name)), Kind::NotFound, "{name}");
+            assert_eq!(
+                kind(Files::read(sites.path(), name)),
+                Kind::NotFound,
+                "{name}"
+            );
         }
         std::fs::write(sites.path().join("a.localhost/site_config.json"), "{}").unwrap();
         let files = Files::read(sites.path(), "a.localhost").unwrap();
@@ -132,7 +138,10 @@ mod tests {
             site: b"{\"db_password\": \"hunter2\n".to_vec(),
         };
         let message = broken.site().unwrap_err().message().to_owned();
-        assert!(message.starts_with("site_config.json is not valid JSON: line"), "{message}");
+        assert!(
+            message.starts_with("site_config.json is not valid JSON: line"),
+            "{message}"
+        );
         assert!(!message.contains("hunter2"));
         assert_eq!(
             broken.common().unwrap_err().message(),

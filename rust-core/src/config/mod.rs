@@ -17,8 +17,8 @@
 //! | `db_socket` | unix socket, wins over host and port (Frappe 16; used here whenever given) | none |
 //! | `db_type` | refused unless `mariadb` | mariadb |
 //! | `db_ssl_*` | TLS: refused for now, rather than connecting without | none |
-//! | `redis_cache` | Redis with the login sessions | redis://127.0.0.1:13311 |
-//! | `redis_queue` | Redis with RQ's queues | redis://127.0.0.1:11311 |
+//! | `redis_cache` | Redis with the login sessions | `redis://127.0.0.1:13311` |
+//! | `redis_queue` | Redis with RQ's queues | `redis://127.0.0.1:11311` |
 //! | `use_rq_auth`, `rq_username`, `rq_password` | login at `redis_queue`, unless its URL has one; the user defaults to the bench's id | off |
 //! | `redis_*_sentinel_enabled`, `redis_*cluster*` | refused for now | off |
 //! | `bench_id` | prefix of RQ's queue names | `FRAPPE_BENCH_ROOT`, else the bench's real path, with dashes for slashes |

@@ -71,7 +71,10 @@ mod tests {
     #[test]
     fn the_header_comes_before_the_host() {
         let site = |header, host| resolve_site(header, host).ok();
-        assert_eq!(site(Some("a.example"), Some("b.example")), Some("a.example"));
+        assert_eq!(
+            site(Some("a.example"), Some("b.example")),
+            Some("a.example")
+        );
         assert_eq!(site(None, Some("b.example:8000")), Some("b.example"));
         assert_eq!(site(Some(""), Some("b.example")), Some("b.example"));
         assert_eq!(site(None, Some("B.Example")), Some("B.Example"));
@@ -83,7 +86,17 @@ mod tests {
     #[test]
     fn no_name_leads_out_of_the_sites_folder() {
         for bad in [
-            "", ".", "..", "../x", "a/b", "/etc", "a\\b", "a..b", ".hidden", "a\0b", "a\nb",
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "/etc",
+            "a\\b",
+            "a..b",
+            ".hidden",
+            "a\0b",
+            "a\nb",
             &"a".repeat(256),
         ] {
             assert!(!valid_site_name(bad), "{bad:?}");
@@ -106,7 +119,10 @@ mod tests {
             std::fs::write(sites.path().join(name).join(SITE), "{}").unwrap();
         }
         std::fs::write(sites.path().join("apps.txt"), "frappe").unwrap();
-        assert_eq!(site_names(sites.path()).unwrap(), ["a.localhost", "b.localhost"]);
+        assert_eq!(
+            site_names(sites.path()).unwrap(),
+            ["a.localhost", "b.localhost"]
+        );
         assert!(site_names(&sites.path().join("missing")).is_err());
     }
 }

@@ -7,13 +7,12 @@ use serde_json::Value;
 use super::SrsConfig;
 use super::reader::Reader;
 use super::source::Source;
-use crate::Result;
 use crate::scheduling::{Parameters, XpTable};
 
 /// The queue that is meant for our jobs.
 const OUR_QUEUE: &str = "srs_write";
 /// Whatever else begins with `srs_` is a typing mistake, or from another release.
-const KEYS: [&str; 17] = [
+pub(super) const KEYS: [&str; 17] = [
     "srs_allow_new_questions",
     "srs_audit_days",
     "srs_default_queue_max",
@@ -36,7 +35,11 @@ const KEYS: [&str; 17] = [
 /// Reads them; `custom_queues` are those that the bench's `workers` names.
 pub(super) fn read(reader: &mut Reader<'_>, custom_queues: &[String]) -> SrsConfig {
     let default = SrsConfig::default();
-    let queue = queue(reader, custom_queues, default.default_queue_max);
+    let default_queue_max = reader.number(
+        "srs_default_queue_max",
+        0..=100_000,
+        default.default_queue_max,
+    );
     let srs = SrsConfig {
         key_prefix: reader.word("srs_key_prefix").unwrap_or_default(),
         season_cache: Duration::from_secs(reader.number(
@@ -45,14 +48,9 @@ pub(super) fn read(reader: &mut Reader<'_>, custom_queues: &[String]) -> SrsConf
             default.season_cache.as_secs(),
         )),
         max_questions: reader.number("srs_max_questions", 1..=10_000_000, default.max_questions),
-        allow_new_questions: reader
-            .switch("srs_allow_new_questions", default.allow_new_questions),
-        queue,
-        default_queue_max: reader.number(
-            "srs_default_queue_max",
-            0..=100_000,
-            default.default_queue_max,
-        ),
+        allow_new_questions: reader.switch("srs_allow_new_questions", default.allow_new_questions),
+        queue: queue(reader, custom_queues, default_queue_max),
+        default_queue_max,
         // A job is never applied by itself in the last day of the journal's retention, so
         // one day would leave no time at all.
         journal_days: reader.number("srs_journal_days", 2..=3650, default.journal_days.into())
@@ -66,8 +64,8 @@ pub(super) fn read(reader: &mut Reader<'_>, custom_queues: &[String]) -> SrsConf
             1..=1000,
             default.mariadb_connections as u64,
         ) as usize,
-        scheduler: reader.structured("srs_scheduler", scheduler),
-        xp: reader.structured("srs_xp", xp),
+        scheduler: reader.structured("srs_scheduler", Parameters::from_json),
+        xp: reader.structured("srs_xp", XpTable::from_json),
     };
     if srs.mariadb_loads >= srs.mariadb_connections {
         reader.warnings.push(
@@ -77,7 +75,9 @@ pub(super) fn read(reader: &mut Reader<'_>, custom_queues: &[String]) -> SrsConf
     }
     for key in reader.keys() {
         if key.starts_with("srs_") && !KEYS.contains(&key.as_str()) {
-            reader.warnings.push(format!("{key} is not known and has no effect"));
+            reader
+                .warnings
+                .push(format!("{key} is not known and has no effect"));
         }
     }
     srs
@@ -105,14 +105,4 @@ fn queue(reader: &mut Reader<'_>, custom_queues: &[String], most: u64) -> Option
         }
     }
     queue
-}
-
-fn scheduler(value: &Value) -> Result<Parameters> {
-    let _ = value;
-    Ok(Parameters::default())
-}
-
-fn xp(value: &Value) -> Result<XpTable> {
-    let _ = value;
-    Ok(XpTable::default())
 }

@@ -57,7 +57,12 @@ impl<'a> Reader<'a> {
 
     /// Every key of both files, sorted, each once.
     pub(super) fn keys(&self) -> Vec<String> {
-        let mut keys: Vec<_> = self.common.keys().chain(self.site.keys()).cloned().collect();
+        let mut keys: Vec<_> = self
+            .common
+            .keys()
+            .chain(self.site.keys())
+            .cloned()
+            .collect();
         keys.sort();
         keys.dedup();
         keys
@@ -214,11 +219,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One of our numbers that has no fixed default; recorded if given.
-    pub(super) fn optional_number(
-        &mut self,
-        key: &str,
-        range: RangeInclusive<u64>,
-    ) -> Option<u64> {
+    pub(super) fn optional_number(&mut self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
         let (value, source) = self.value(key)?;
         let number = whole(&value)
             .and_then(|n| u64::try_from(n).ok())
@@ -251,7 +252,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One of our structured values, read by `parse`; the default if not given.
+    /// One of our structured values; the default if not given. An error of `parse` must
+    /// name the key.
     pub(super) fn structured<T: Default>(
         &mut self,
         key: &str,
@@ -267,7 +269,7 @@ impl<'a> Reader<'a> {
                 parsed
             }
             Err(e) => {
-                self.problem(key, source, &format!("is wrong: {}", e.message()));
+                self.problems.push(format!("{} ({source})", e.message()));
                 T::default()
             }
         }
@@ -380,7 +382,11 @@ mod tests {
             let mut reader = Reader::new(Map::new(), site, &|_| None);
             assert_eq!(reader.number("srs_x", 1..=100, 50), expected.unwrap_or(50));
             let problem = "srs_x (site_config.json) must be a whole number from 1 to 100";
-            let problems = if expected.is_some() { vec![] } else { vec![problem] };
+            let problems = if expected.is_some() {
+                vec![]
+            } else {
+                vec![problem]
+            };
             assert_eq!(reader.problems, problems, "{value}");
         }
     }

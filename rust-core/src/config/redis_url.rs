@@ -36,7 +36,17 @@ impl RedisUrl {
         if matches!(scheme, "rediss" | "valkeys") {
             return Err("asks for TLS, which is not supported yet: give a redis:// or unix:// URL");
         }
-        let url = redis::parse_redis_url(text).ok_or(FORM)?;
+        // The URL crate wants a host where there is a login; a socket has none.
+        let with_host = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.ends_with("unix") && authority(text).ends_with('@') => {
+                Some(format!(
+                    "{scheme}://{}",
+                    rest.replacen("@/", "@localhost/", 1)
+                ))
+            }
+            _ => None,
+        };
+        let url = redis::parse_redis_url(with_host.as_deref().unwrap_or(text)).ok_or(FORM)?;
         let option = |names: &[&str]| {
             url.query_pairs()
                 .find(|(name, value)| names.contains(&name.as_ref()) && !value.is_empty())
@@ -55,7 +65,9 @@ impl RedisUrl {
                 let (host, port) = (host.to_owned(), url.port().unwrap_or(DEFAULT_PORT));
                 (Place::Tcp { host, port }, path.trim_matches('/').to_owned())
             }
-            _ if path.len() > 1 && path.starts_with('/') => (Place::Unix { path }, String::new()),
+            _ if matches!(url.host_str(), None | Some("" | "localhost")) && path.len() > 1 => {
+                (Place::Unix { path }, String::new())
+            }
             _ => return Err(FORM),
         };
         let given = |text: &str| (!text.is_empty()).then(|| decode(text)).transpose();
@@ -148,11 +160,15 @@ impl RedisUrl {
     }
 }
 
+/// The part with login and host.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
 /// Whether the part between login and path lists hosts.
-fn has_many_hosts(text: &str) -> bool {
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let hosts = authority.rsplit('@').next().unwrap_or_default();
+fn has_many_hosts(url: &str) -> bool {
+    let hosts = authority(url).rsplit('@').next().unwrap_or_default();
     hosts.contains(',')
 }
 
@@ -199,9 +215,21 @@ mod tests {
             ("redis://:a,b@h", "h 6379", 0, None, some("a,b")),
             ("redis://h?password=p%2Fq", "h 6379", 0, None, some("p/q")),
             ("unix:///run/r.sock", "/run/r.sock", 0, None, None),
-            ("unix:///run/r%20s.sock?db=4", "/run/r s.sock", 4, None, None),
+            (
+                "unix:///run/r%20s.sock?db=4",
+                "/run/r s.sock",
+                4,
+                None,
+                None,
+            ),
             ("unix:///r?password=a%2Bb", "/r", 0, None, some("a+b")),
-            ("unix://u:p@/r.sock?db=1", "/r.sock", 1, some("u"), some("p")),
+            (
+                "unix://u:p@/r.sock?db=1",
+                "/r.sock",
+                1,
+                some("u"),
+                some("p"),
+            ),
         ] {
             let url = RedisUrl::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
             let expected = (place.to_owned(), db, user, password);
@@ -239,6 +267,10 @@ mod tests {
             ("redis://0.0.0.0:1", "Redis URL"),
             ("redis://h:99999", "Redis URL"),
             ("unix://", "Redis URL"),
+            ("unix://u:hunter2@", "Redis URL"),
+            ("unix://run/r.sock", "Redis URL"),
+            ("unix:r.sock", "Redis URL"),
+            ("redis://u:hunter2@/0", "Redis URL"),
             ("redis://:hunter2@h/x", "number"),
             ("redis://:hunter2@h/-1", "number"),
             ("redis://:hunter2%ff@h", "UTF-8"),

@@ -68,11 +68,7 @@ pub fn report_with_env(
     Ok(reports)
 }
 
-fn report_one(
-    sites_path: &Path,
-    site: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> SiteReport {
+fn report_one(sites_path: &Path, site: &str, env: &dyn Fn(&str) -> Option<String>) -> SiteReport {
     let mut report = SiteReport {
         site: site.to_owned(),
         ok: false,
@@ -115,8 +111,12 @@ fn report_one(
         report.maintenance = config.maintenance_mode;
         report.schedules_at = schedules_at.map(|at| (at, config.srs.key_prefix));
     }
-    report.warnings.extend(exposed(&sites_path.join(site).join(SITE), SITE));
-    report.warnings.extend(exposed(&sites_path.join(COMMON), COMMON));
+    report
+        .warnings
+        .extend(exposed(&sites_path.join(site).join(SITE), SITE));
+    report
+        .warnings
+        .extend(exposed(&sites_path.join(COMMON), COMMON));
     report
 }
 
@@ -183,7 +183,10 @@ impl fmt::Display for SiteReport {
             writeln!(f, "  problem: {problem}")?;
         }
         if let Some(key) = self.declined_because_of {
-            writeln!(f, "  note: all requests are left to Frappe because of {key}")?;
+            writeln!(
+                f,
+                "  note: all requests are left to Frappe because of {key}"
+            )?;
         }
         if self.maintenance {
             writeln!(f, "  note: the site is in maintenance")?;

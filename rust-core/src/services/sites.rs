@@ -7,8 +7,8 @@
 //! with its last user.
 //!
 //! A configuration that became wrong is refused until it is mended, as Frappe would fail.
-//! But Frappe writes these files in place, so a reader may catch one half written: only
-//! what stays wrong for a moment counts.
+//! But Frappe writes these files in place, and editors move them away first, so a reader
+//! may catch one half written or missing: only what stays wrong for a moment counts.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,10 @@ impl Sites {
             None => self.meet(name).await?,
         };
         let answer = entry.get(&self.sites_path, name).await;
-        if answer.as_ref().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+        if answer
+            .as_ref()
+            .is_err_and(|e| e.kind() == ErrorKind::NotFound)
+        {
             self.forget(name, &entry);
         }
         answer
@@ -122,12 +125,11 @@ struct State {
     wrong_since: Option<Instant>,
 }
 
-/// What a look found.
-enum Found {
-    /// The files that the answer was made from.
-    Same,
-    /// Others, and what they come to.
-    Changed(Files, SiteConfig, Vec<String>),
+/// Files that the answer was not made from, and what they come to.
+struct Changed {
+    files: Files,
+    config: SiteConfig,
+    warnings: Vec<String>,
 }
 
 impl Entry {
@@ -162,7 +164,10 @@ impl Entry {
     /// The answer, if it is fresh enough.
     fn answer(&self, now: Instant) -> Option<Result<Arc<Site>>> {
         let state = self.state();
-        state.answer.clone().filter(|_| state.believed_until > Some(now))
+        state
+            .answer
+            .clone()
+            .filter(|_| state.believed_until > Some(now))
     }
 
     fn last_answer(&self) -> Option<Result<Arc<Site>>> {
@@ -170,25 +175,23 @@ impl Entry {
     }
 
     /// Makes what was found the answer.
-    fn settle(&self, name: &str, found: Result<Found>) -> Result<Arc<Site>> {
+    fn settle(&self, name: &str, found: Result<Option<Changed>>) -> Result<Arc<Site>> {
         let mut state = self.state();
         let now = Instant::now();
-        let answer = match (found, &state.answer) {
-            (Ok(Found::Same), Some(answer)) => answer.clone(),
-            (Ok(Found::Same), None) => {
-                Err(Error::internal("A site that was never opened is unchanged"))
-            }
-            (Ok(Found::Changed(files, config, warnings)), before) => {
-                let answer = open(name, config, &warnings, before.as_ref());
-                state.files = answer.is_ok().then_some(files);
+        let before = state.answer.clone();
+        let answer = match (found, &before) {
+            (Ok(None), Some(answer)) => answer.clone(),
+            (Ok(None), None) => Err(Error::internal("A site that was never opened is unchanged")),
+            (Ok(Some(changed)), before) => {
+                let answer = open(name, changed.config, &changed.warnings, before.as_ref());
+                state.files = answer.is_ok().then_some(changed.files);
                 answer
             }
-            (Err(error), Some(Ok(site))) if error.kind() == ErrorKind::Config => {
+            (Err(error), Some(Ok(site))) => {
                 let since = *state.wrong_since.get_or_insert(now);
                 if now - since < GRACE {
-                    let answer = Ok(site.clone());
                     state.believed_until = Some(now + RETRY);
-                    return answer;
+                    return Ok(site.clone());
                 }
                 state.files = None;
                 Err(error)
@@ -199,7 +202,7 @@ impl Entry {
             }
         };
         if let Err(error) = &answer {
-            log_refusal(name, error, state.answer.as_ref());
+            log_refusal(name, error, before.as_ref());
         }
         state.wrong_since = None;
         state.believed_until = Some(now + if answer.is_ok() { BELIEVED } else { RETRY });
@@ -208,14 +211,18 @@ impl Entry {
     }
 }
 
-/// Reads the files, and makes a configuration of them unless they are the `known` ones.
-fn look(sites_path: &Path, site: &str, known: Option<&Files>) -> Result<Found> {
+/// Reads the files; `None` if they are the `known` ones.
+fn look(sites_path: &Path, site: &str, known: Option<&Files>) -> Result<Option<Changed>> {
     let files = Files::read(sites_path, site)?;
     if known == Some(&files) {
-        return Ok(Found::Same);
+        return Ok(None);
     }
     let (config, warnings) = config::build(sites_path, site, &files)?;
-    Ok(Found::Changed(files, config, warnings))
+    Ok(Some(Changed {
+        files,
+        config,
+        warnings,
+    }))
 }
 
 /// Opens the site, or keeps the one from `before` if nothing that we use has changed.
@@ -236,7 +243,10 @@ fn open(
     }
     let site = Site::open(config)?;
     match before {
-        Some(_) => tracing::info!(site = name, "The configuration changed; the site is open anew"),
+        Some(_) => tracing::info!(
+            site = name,
+            "The configuration changed; the site is open anew"
+        ),
         None => tracing::info!(site = name, "The site is open"),
     }
     Ok(site)
@@ -245,9 +255,15 @@ fn open(
 /// Says once what is wrong with a site's configuration.
 fn log_refusal(name: &str, error: &Error, before: Option<&Result<Arc<Site>>>) {
     let said = before.is_some_and(|answer| {
-        answer.as_ref().is_err_and(|e| e.message() == error.message())
+        answer
+            .as_ref()
+            .is_err_and(|e| e.message() == error.message())
     });
     if !said && error.kind() == ErrorKind::Config {
         tracing::error!(site = name, error = ?error, "The site is refused until its configuration is mended");
     }
 }
+
+#[cfg(test)]
+#[path = "sites_tests.rs"]
+mod tests;
