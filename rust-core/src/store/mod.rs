@@ -1,3 +1,4 @@
 //! (skeleton)
 
+pub mod migrate;
 pub mod partitions;
