@@ -44,7 +44,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Log {
     /// What to log, to standard error: error, warn, info, debug, trace, or a filter such
-    /// as memora_core=debug.
+    /// as info,redis=debug.
     #[arg(
         long,
         global = true,

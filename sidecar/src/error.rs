@@ -34,8 +34,6 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<Duration>,
     /// What to repeat a submit with.
     pub(crate) submission_id: Option<String>,
-    /// The cookie named a session that is no more.
-    pub(crate) session_expired: bool,
     /// Cookies to delete, as Frappe does with the session's error.
     pub(crate) forget_cookies: bool,
 }
@@ -52,7 +50,6 @@ impl Refusal {
             title: DEFAULT_TITLE,
             retry_after: None,
             submission_id: None,
-            session_expired: false,
             forget_cookies: false,
         }
     }

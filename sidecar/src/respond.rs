@@ -91,9 +91,6 @@ impl Envelope {
 
     fn error_body(self, refusal: &Refusal) -> Value {
         let mut body = Map::new();
-        if refusal.session_expired {
-            body.insert("session_expired".into(), 1.into());
-        }
         if let Some(id) = &refusal.submission_id {
             body.insert("submission_id".into(), id.clone().into());
         }

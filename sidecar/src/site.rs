@@ -10,6 +10,7 @@ use memora_core::{Error, ErrorKind};
 use crate::error::Failure;
 
 const SITE_NAME: HeaderName = HeaderName::from_static("x-frappe-site-name");
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Headers whose repetition Frappe's web server and this one might read differently.
@@ -36,6 +37,9 @@ pub(crate) async fn admit(sites: &Sites, parts: &Parts) -> Result<Arc<Site>, Fai
     }
     if wants_page(&parts.headers) {
         return Err(Failure::Decline("html"));
+    }
+    if cross_origin(&parts.headers) {
+        return Err(Failure::Decline("cors"));
     }
     let name = site_name(&parts.headers);
     let site = match sites.get(&name).await {
@@ -90,6 +94,21 @@ fn wants_page(headers: &HeaderMap) -> bool {
     accept.starts_with("text") && !ajax && !accept.contains("application/json")
 }
 
+/// Whether a page of another origin asks, so that the answer may need CORS headers.
+fn cross_origin(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return false;
+    };
+    if headers.get(FETCH_SITE).is_some_and(|v| v == "same-origin") {
+        return false;
+    }
+    let asked = headers.get(header::HOST).map(|v| v.as_bytes());
+    let from = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| origin.as_bytes().strip_prefix(scheme.as_bytes()));
+    from.is_none() || from != asked
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +151,32 @@ mod tests {
             (&[("accept", "text/javascript, application/json")], false),
         ] {
             assert_eq!(wants_page(&headers(given)), page, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_site_itself_is_of_the_same_origin() {
+        for (given, cross) in [
+            (&[("host", "a.b")][..], false),
+            (&[("host", "a.b"), ("origin", "https://a.b")], false),
+            (
+                &[("host", "a.b:8000"), ("origin", "http://a.b:8000")],
+                false,
+            ),
+            (&[("host", "a.b"), ("origin", "https://a.b:8443")], true),
+            (
+                &[
+                    ("host", "a.b"),
+                    ("origin", "https://a.b:8443"),
+                    ("sec-fetch-site", "same-origin"),
+                ],
+                false,
+            ),
+            (&[("host", "a.b"), ("origin", "https://evil.a.b")], true),
+            (&[("host", "a.b"), ("origin", "null")], true),
+            (&[("origin", "null")], true),
+        ] {
+            assert_eq!(cross_origin(&headers(given)), cross, "{given:?}");
         }
     }
 }

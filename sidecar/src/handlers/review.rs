@@ -63,7 +63,8 @@ async fn serve(
     let body = extract::body(body, app.options.max_body, app.options.body_timeout).await?;
     let args = extract::arguments(&parts.headers, query, body, envelope.frappe).await?;
     extract::refuse_steering(query, &args)?;
-    let login = login::login(site, parts, &args, operation.method_path()).await?;
+    let now = UtcMicros::now();
+    let login = login::login(site, parts, &args, operation, now).await?;
     let answer = if operation.allows(&parts.method) {
         call(
             site,
@@ -77,7 +78,8 @@ async fn serve(
     } else {
         Err(Refusal::http_method().into())
     };
-    Ok(login.slide_cookie(answer.unwrap_or_else(|failure| envelope.failure(failure))))
+    let answer = answer.unwrap_or_else(|failure| envelope.failure(failure));
+    Ok(login.finish(site, answer))
 }
 
 async fn call(
