@@ -4,6 +4,7 @@
 //! here or below.
 
 pub mod read;
+pub mod request;
 pub mod site;
 pub mod sites;
 pub mod submit;

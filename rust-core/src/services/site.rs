@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::config::SiteConfig;
+use crate::frappe::Authenticator;
 use crate::servers::mariadb::MariaDb;
 use crate::servers::redis::RedisLink;
 
@@ -19,6 +20,8 @@ pub struct Site {
     pub cache_redis: Arc<RedisLink>,
     /// Redis with RQ's queues.
     pub queue_redis: Arc<RedisLink>,
+    /// Who is who here, as last read.
+    pub auth: Authenticator,
 }
 
 impl Site {
@@ -42,6 +45,7 @@ impl Site {
             srs_redis,
             cache_redis,
             queue_redis,
+            auth: Authenticator::new(),
             config,
         }))
     }
