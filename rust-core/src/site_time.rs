@@ -39,6 +39,9 @@ const FRAPPE_DEFAULT: Tz = Tz::Asia__Kolkata;
 pub struct SiteZone(Tz);
 
 impl SiteZone {
+    /// Coordinated universal time.
+    pub const UTC: Self = Self(Tz::UTC);
+
     /// By IANA name, in its exact spelling.
     pub fn named(name: &str) -> Option<Self> {
         name.parse().ok().map(Self)

@@ -4,7 +4,10 @@
 //! here or below.
 
 pub mod read;
+pub mod request;
 pub mod site;
+pub mod sites;
 pub mod submit;
 
-pub use site::{Site, Sites};
+pub use site::Site;
+pub use sites::Sites;

@@ -3,37 +3,12 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+
+pub use super::request::ReviewRequest;
 
 use super::Site;
 use crate::types::{Player, UtcMicros};
 use crate::{Error, Result};
-
-/// What a student asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReviewRequest {
-    /// Only questions of this subject.
-    pub subject: Option<String>,
-    /// How many questions at most, 1 to 50.
-    pub limit: u32,
-    /// Which season; the active one if not given.
-    pub season: Option<String>,
-}
-
-impl ReviewRequest {
-    /// From a request's arguments: typed JSON values, or strings from a form or query.
-    ///
-    /// # Errors
-    /// `InvalidInput`, naming the field.
-    pub fn from_args(args: &Map<String, Value>) -> Result<Self> {
-        let _ = args;
-        Ok(Self {
-            subject: None,
-            limit: 20,
-            season: None,
-        })
-    }
-}
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]

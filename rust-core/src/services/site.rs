@@ -1,11 +1,10 @@
 //! Everything that one site's operations need, built once: the composition root.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use crate::Result;
 use crate::config::SiteConfig;
+use crate::frappe::Authenticator;
 use crate::servers::mariadb::MariaDb;
 use crate::servers::redis::RedisLink;
 
@@ -21,6 +20,8 @@ pub struct Site {
     pub cache_redis: Arc<RedisLink>,
     /// Redis with RQ's queues.
     pub queue_redis: Arc<RedisLink>,
+    /// Who is who here, as last read.
+    pub auth: Authenticator,
 }
 
 impl Site {
@@ -44,32 +45,8 @@ impl Site {
             srs_redis,
             cache_redis,
             queue_redis,
+            auth: Authenticator::new(),
             config,
         }))
-    }
-}
-
-/// The sites of a bench, opened when first asked for.
-pub struct Sites {
-    sites_path: PathBuf,
-    open: RwLock<HashMap<String, Arc<Site>>>,
-}
-
-impl Sites {
-    /// The sites below the bench's `sites` folder.
-    pub fn new(sites_path: impl AsRef<Path>) -> Self {
-        Self {
-            sites_path: sites_path.as_ref().to_owned(),
-            open: RwLock::default(),
-        }
-    }
-
-    /// The site of this name.
-    ///
-    /// # Errors
-    /// `NotFound` if there is none, `Config` if its configuration is wrong.
-    pub async fn get(&self, name: &str) -> Result<Arc<Site>> {
-        let _ = (&self.sites_path, &self.open);
-        Err(crate::Error::not_found(format!("{name} does not exist")))
     }
 }

@@ -3,50 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+
+pub use super::request::{Response, SubmitRequest};
 
 use super::Site;
 use crate::batch::Door;
-use crate::types::{Player, SubmissionId, UtcMicros};
+use crate::types::{Player, UtcMicros};
 use crate::{Error, Result};
-
-/// What a student hands in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SubmitRequest {
-    /// The answers in order, 1 to 50.
-    pub responses: Vec<Response>,
-    /// Names the submit; the same id has one effect.
-    pub submission: SubmissionId,
-}
-
-/// One answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Response {
-    /// Which question.
-    pub question_id: String,
-    /// 0 to 5.
-    pub quality: u8,
-    /// Milliseconds, 0 to 24 h.
-    pub response_time_ms: Option<u32>,
-}
-
-impl SubmitRequest {
-    /// From a request's arguments: typed JSON values, or strings from a form (where
-    /// `responses` is JSON text). The submission id is the argument `submission_id`, else
-    /// `idempotency_key` (header `Idempotency-Key`), else `request_id` (header
-    /// `X-Memora-Request-Id`), else made here.
-    ///
-    /// # Errors
-    /// `InvalidInput`, naming index and field; one bad item refuses the whole batch.
-    pub fn from_args(
-        args: &Map<String, Value>,
-        idempotency_key: Option<&str>,
-        request_id: Option<&str>,
-    ) -> Result<Self> {
-        let _ = (args, idempotency_key, request_id);
-        Err(Error::invalid("responses is missing"))
-    }
-}
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod journal;
 pub mod load;
+pub mod migrate;
 pub mod partitions;
 mod rows;
 pub mod seasons;

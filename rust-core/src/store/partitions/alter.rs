@@ -1,5 +1,6 @@
 //! ALTER TABLE with a bounded wait for its lock, and what its errors mean.
 
+use std::fmt;
 use std::time::Duration;
 
 use mysql_async::Conn;
@@ -17,7 +18,7 @@ const SAME_VALUE: u16 = 1495;
 /// Two partitions of one name.
 const SAME_NAME: u16 = 1517;
 /// A row's season has no partition.
-pub(super) const NO_PARTITION: u16 = 1526;
+pub(in crate::store) const NO_PARTITION: u16 = 1526;
 
 /// How an ALTER asks for its lock.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,15 @@ pub(in crate::store) enum Lock {
     NoWait,
     /// Waits this many seconds; new queries wait behind it.
     Wait(u32),
+}
+
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoWait => f.write_str("NOWAIT"),
+            Self::Wait(seconds) => write!(f, "WAIT {seconds}"),
+        }
+    }
 }
 
 /// The server's error code, if the server refused.
@@ -62,10 +72,6 @@ pub(in crate::store) async fn alter(
     lock: Lock,
     body: &str,
 ) -> Result<(), mysql_async::Error> {
-    let lock = match lock {
-        Lock::NoWait => "NOWAIT".to_owned(),
-        Lock::Wait(seconds) => format!("WAIT {seconds}"),
-    };
     conn.query_drop(format!(
         "ALTER TABLE {} {lock} {body}",
         quote_identifier(table)

@@ -6,7 +6,7 @@ use super::Values;
 /// A SQL string literal with this value, whatever the session's `sql_mode`.
 ///
 /// Plain names stay readable. Everything else becomes hexadecimal: whether a backslash
-/// escapes in quotes depends on NO_BACKSLASH_ESCAPES, and hexadecimal digits leave
+/// escapes in quotes depends on `NO_BACKSLASH_ESCAPES`, and hexadecimal digits leave
 /// nothing to escape.
 pub fn sql_literal(value: &str) -> String {
     let plain = value
@@ -24,7 +24,7 @@ pub(in crate::store) fn quote_identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// Reads `partition_description` of information_schema: `'S1','S2'`, with `''` and
+/// Reads `partition_description` of `information_schema`: `'S1','S2'`, with `''` and
 /// backslash escapes inside; `_utf8mb4 0x…` where the text does not fit in three-byte
 /// UTF-8; `NULL`; or `DEFAULT`. `None` for anything else.
 pub(in crate::store) fn parse_values(description: &str) -> Option<Values> {

@@ -11,6 +11,7 @@
 //! - Season names are data. Only [`sql_literal`] puts one into DDL.
 
 mod alter;
+mod connection;
 mod literal;
 mod naming;
 
@@ -22,7 +23,8 @@ use mysql_async::{Conn, Row};
 use serde::Serialize;
 use tokio::time::Instant;
 
-pub(super) use alter::{Lock, alter, code, is_locked};
+pub(super) use alter::{Lock, NO_PARTITION, alter, code, is_locked};
+pub(super) use connection::OwnConnection;
 pub use literal::sql_literal;
 pub(super) use literal::{parse_values, quote_identifier};
 pub(super) use naming::{DEFAULT_SEASON, partition_name};
@@ -79,7 +81,7 @@ impl Partition {
 /// Whether this error says that a row's season has no partition (1526): roll back,
 /// [`ensure`], and do it again.
 pub fn is_missing(error: &mysql_async::Error) -> bool {
-    code(error) == Some(alter::NO_PARTITION)
+    code(error) == Some(NO_PARTITION)
 }
 
 /// All partitions of the tracker; empty if it has none.
@@ -88,9 +90,7 @@ pub fn is_missing(error: &mysql_async::Error) -> bool {
 /// `Unavailable` if the database is; `Internal` for an answer that cannot be read.
 pub async fn all(db: &MariaDb) -> Result<Vec<Partition>> {
     let mut conn = own_connection(db).await?;
-    let listed = list(&mut conn, TRACKER).await;
-    MariaDb::discard(conn);
-    listed
+    list(&mut conn, TRACKER).await
 }
 
 /// Whether rows of this season have a partition, by MariaDB's comparison ('S1' = 's1 ').
@@ -99,9 +99,7 @@ pub async fn all(db: &MariaDb) -> Result<Vec<Partition>> {
 /// `Unavailable` if the database is; `Internal` for an answer that cannot be read.
 pub async fn exists(db: &MariaDb, season: &Season) -> Result<bool> {
     let mut conn = own_connection(db).await?;
-    let found = find(&mut conn, TRACKER, season.as_str()).await;
-    MariaDb::discard(conn);
-    Ok(matches!(found?, Found::Own))
+    has(&mut conn, TRACKER, season.as_str()).await
 }
 
 /// Makes the season's partition if it is missing, and notes it on the season. True if
@@ -114,15 +112,10 @@ pub async fn exists(db: &MariaDb, season: &Season) -> Result<bool> {
 pub async fn ensure(db: &MariaDb, season: &Season) -> Result<bool> {
     check_name("season", season.as_str())?;
     let mut conn = own_connection(db).await?;
-    let made = async {
-        let made = ensure_in(&mut conn, TRACKER, season.as_str()).await?;
-        conn.exec_drop(include_str!("note_created.sql"), (season.as_str(),))
-            .await?;
-        Ok(made)
-    }
-    .await;
-    MariaDb::discard(conn);
-    made
+    let made = ensure_in(&mut conn, TRACKER, season.as_str()).await?;
+    conn.exec_drop(include_str!("note_created.sql"), (season.as_str(),))
+        .await?;
+    Ok(made)
 }
 
 /// [`ensure`] for any of our partitioned tables, on a connection with nothing open.
@@ -180,6 +173,11 @@ pub(super) async fn ensure_in(conn: &mut Conn, table: &str, season: &str) -> Res
         attempt += 1;
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether rows of this season have a partition in `table`.
+pub(super) async fn has(conn: &mut Conn, table: &str, season: &str) -> Result<bool> {
+    Ok(matches!(find(conn, table, season).await?, Found::Own))
 }
 
 /// Where rows of a season would go.
@@ -241,10 +239,9 @@ pub(super) async fn list(conn: &mut Conn, table: &str) -> Result<Vec<Partition>>
         .collect()
 }
 
-/// A connection that gives up on a locked table after a second. Such settings must not
-/// reach the pool, so it is closed after use.
-async fn own_connection(db: &MariaDb) -> Result<Conn> {
-    let mut conn = db.conn().await?;
+/// A connection that gives up on a locked table after a second.
+async fn own_connection(db: &MariaDb) -> Result<OwnConnection> {
+    let mut conn = OwnConnection::open(db).await?;
     conn.query_drop("SET SESSION lock_wait_timeout = 1").await?;
     Ok(conn)
 }
