@@ -1,4 +1,4 @@
-//! RQ's wire format, against RQ itself: versions 1.15, 1.16 and 2.6 from PyPI run our
+//! RQ's wire format, against RQ itself: versions 1.15, 1.16 and 2.6 run our
 //! jobs, make jobs for us, and look at what our worker leaves behind.
 //!
 //! | file | asks |
@@ -8,6 +8,8 @@
 //! | `ours_on_rq` | does RQ's worker run our jobs? |
 //! | `rqs_on_ours` | does our worker run RQ's jobs, and do RQ's tools agree? |
 //! | `left_alone` | do other jobs keep their place? |
+
+#![allow(clippy::unwrap_used, reason = "a panic is a test's clearest report")]
 
 mod formats;
 mod left_alone;
