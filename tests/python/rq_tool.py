@@ -58,6 +58,8 @@ def describe(job):
         "return_value": result.return_value if result else None,
         "exc_info": job.exc_info,
         "results": len(job.results()),
+        # Since RQ 2 each run of a job is known by itself.
+        "runs": len(job.get_executions()) if hasattr(job, "get_executions") else None,
     }
 
 

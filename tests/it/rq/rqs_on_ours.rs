@@ -62,6 +62,8 @@ async fn we_run_rqs_job(rq: Rq) {
     let job = &shown["jobs"]["theirs-1"];
     assert_eq!(job["status"], "started");
     assert_eq!(job["worker_name"], worker.name());
+    let runs = if rq.major >= 2 { json!(1) } else { Value::Null };
+    assert_eq!(job["runs"], runs);
     assert_eq!(
         (&job["started"], &job["heartbeat"]),
         (&json!(true), &json!(true))
@@ -130,6 +132,10 @@ async fn we_fail_a_job_and_rq_queues_it_again(rq: Rq) {
     rq.tool("requeue", None).await;
     let jobs = worker.take(10, now()).await.unwrap();
     assert_eq!(jobs.len(), 1);
+    // A failed job is kept for a week, a running one until it ends.
+    let mut redis = rq.db.connection().await;
+    let ttl: i64 = ask(&mut redis, &["TTL", "rq:job:theirs-1"]).await;
+    assert_eq!(ttl, -1);
     worker.finish(&jobs[0], &json!(null), now()).await.unwrap();
     let shown = rq.show().await;
     assert_eq!(shown["failed"], json!([]));
