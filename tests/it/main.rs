@@ -11,4 +11,5 @@ mod interleavings;
 mod migrate;
 mod read;
 mod rq;
+mod served;
 mod submit;
