@@ -12,4 +12,5 @@ mod migrate;
 mod read;
 mod rq;
 mod story;
+mod served;
 mod submit;
