@@ -11,6 +11,6 @@ mod interleavings;
 mod migrate;
 mod read;
 mod rq;
-mod story;
 mod served;
+mod story;
 mod submit;

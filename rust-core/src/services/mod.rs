@@ -12,6 +12,7 @@ mod seasons;
 pub mod site;
 pub mod sites;
 pub mod submit;
+pub mod worker;
 
 pub use site::Site;
 pub use sites::Sites;
