@@ -12,4 +12,5 @@ mod migrate;
 mod read;
 mod rq;
 mod served;
+mod server;
 mod submit;
