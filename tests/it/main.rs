@@ -11,6 +11,7 @@ mod interleavings;
 mod migrate;
 mod read;
 mod rq;
+mod story;
 mod served;
 mod server;
 mod submit;

@@ -11,6 +11,7 @@
 //! | `job` | a job's hash as RQ writes it |
 //! | `call` | what a job found in the queue asks for |
 //! | `producer` | enqueue, at most once a submission |
+//! | `worker` | registers, takes jobs, finishes them as RQ would |
 //! | `scripts/` | everything that must happen in one step |
 //!
 //! # Rules
@@ -30,11 +31,13 @@ mod job;
 mod job_id;
 mod keys;
 mod producer;
+mod worker;
 
 pub use call::PersistCall;
 pub use job::{EXECUTE_JOB, PERSIST_METHOD, encode_data};
 pub use job_id::persistence_job_id;
 pub use producer::{Enqueued, Producer, Requeued};
+pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
 
 /// Whether RQ of this major version records each run of a job as an execution of its
 /// own, and so has other members in its registry of started jobs.

@@ -295,3 +295,50 @@ pub fn merge(rows: Vec<QuestionState>, overlay: Vec<QuestionState>) -> Vec<Quest
     out.extend(over.into_values());
     out
 }
+
+/// How many questions a student has in a season, applied ones only.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn count(db: &MariaDb, whose: Whose<'_>) -> Result<u64> {
+    let mut conn = db.conn().await?;
+    let params = (whose.player.as_str(), whose.season.as_str());
+    Ok(conn
+        .exec_first(include_str!("count.sql"), params)
+        .await?
+        .unwrap_or(0))
+}
+
+/// Pairs (index of id, index of candidate) that the tracker's collation takes for the
+/// same question.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn equal_ids(
+    db: &MariaDb,
+    ids: &[&str],
+    candidates: &[&str],
+) -> Result<Vec<(usize, usize)>> {
+    if ids.is_empty() || candidates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let table = |n: usize| {
+        let rows: Vec<String> = (0..n)
+            .map(|i| format!("SELECT {i} AS i, ? AS id"))
+            .collect();
+        rows.join(" UNION ALL ")
+    };
+    let sql = format!(
+        "SELECT a.i, b.i FROM ({}) a JOIN ({}) b \
+         ON a.id COLLATE utf8mb4_unicode_ci = b.id COLLATE utf8mb4_unicode_ci",
+        table(ids.len()),
+        table(candidates.len())
+    );
+    let params: Vec<Value> = ids
+        .iter()
+        .chain(candidates)
+        .map(|id| Value::from(*id))
+        .collect();
+    let mut conn = db.conn().await?;
+    Ok(conn.exec(sql, Params::Positional(params)).await?)
+}

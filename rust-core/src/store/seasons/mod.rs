@@ -56,6 +56,16 @@ pub async fn active(db: &MariaDb, today: NaiveDate) -> Result<Option<SeasonRow>>
     Ok(choose(rows.into_iter().map(|(row, _)| row), today))
 }
 
+/// The stored spelling of a Game Subject, by the table's rules of equality.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn subject(db: &MariaDb, name: &str) -> Result<Option<String>> {
+    let mut conn = db.conn().await?;
+    let sql = "SELECT name FROM `tabGame Subject` WHERE name = ?";
+    Ok(conn.exec_first(sql, (name,)).await?)
+}
+
 async fn read(db: &MariaDb, name: &str) -> Result<Vec<(SeasonRow, bool)>> {
     let mut conn = db.conn().await?;
     let rows: Vec<Columns> = conn.exec(include_str!("seasons.sql"), (name, name)).await?;
