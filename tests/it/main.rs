@@ -11,7 +11,7 @@ mod interleavings;
 mod migrate;
 mod read;
 mod rq;
-mod story;
 mod served;
 mod server;
+mod story;
 mod submit;
