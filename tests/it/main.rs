@@ -12,5 +12,6 @@ mod migrate;
 mod read;
 mod rq;
 mod served;
+mod server;
 mod story;
 mod submit;

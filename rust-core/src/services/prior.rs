@@ -5,10 +5,11 @@
 //! any spelling is new: MariaDB's collation takes ids that differ by case, accents or
 //! trailing blanks for the same, Redis and Rust do not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::Site;
+use super::request::Response;
 use crate::schedule_cache::{Known, Lookup};
 use crate::site_time::SiteZone;
 use crate::store::load::{self, Whose};
@@ -44,7 +45,7 @@ impl Prior {
     }
 }
 
-/// Finds the states of `ids`.
+/// Finds the states of the questions answered.
 ///
 /// # Errors
 /// `InvalidInput` for a new question where none may come, or too many; `Unavailable` if
@@ -54,9 +55,9 @@ pub(super) async fn find(
     player: &Player,
     season: &SeasonRow,
     zone: SiteZone,
-    ids: &[&str],
+    responses: &[Response],
 ) -> Result<Prior> {
-    let work = find_unhurried(site, player, season, zone, ids);
+    let work = find_unhurried(site, player, season, zone, responses);
     tokio::time::timeout(PATIENCE, work)
         .await
         .unwrap_or_else(|_| {
@@ -72,8 +73,14 @@ async fn find_unhurried(
     player: &Player,
     season: &SeasonRow,
     zone: SiteZone,
-    ids: &[&str],
+    responses: &[Response],
 ) -> Result<Prior> {
+    let mut seen = HashSet::new();
+    let ids: Vec<&str> = responses
+        .iter()
+        .map(|r| r.question_id.as_str())
+        .filter(|id| seen.insert(*id))
+        .collect();
     let mut prior = Prior {
         spelling: HashMap::new(),
         states: HashMap::new(),
@@ -81,7 +88,7 @@ async fn find_unhurried(
     };
     let mut questions = None;
     let cached = if season.enable_redis {
-        site.cache.states(player, &season.name, ids).await
+        site.cache.states(player, &season.name, &ids).await
     } else {
         Ok(Lookup::Incomplete)
     };
@@ -130,7 +137,7 @@ async fn find_unhurried(
             prior.states.insert(state.question.clone(), state);
         }
     }
-    admit_new(site, &prior, whose, &open, questions).await?;
+    admit_new(site, &prior, whose, responses, questions).await?;
     Ok(prior)
 }
 
@@ -205,24 +212,24 @@ async fn admit_new(
     site: &Site,
     prior: &Prior,
     whose: Whose<'_>,
-    open: &[&str],
+    responses: &[Response],
     questions: Option<u64>,
 ) -> Result<()> {
-    let mut new: Vec<QuestionId> = open
-        .iter()
-        .map(|id| prior.stored(id))
-        .filter(|id| prior.state(id).is_none())
-        .collect();
-    new.sort();
-    new.dedup();
-    let Some(first) = new.first() else {
+    let is_new = |r: &Response| prior.state(&prior.stored(&r.question_id)).is_none();
+    let Some(first) = responses.iter().position(is_new) else {
         return Ok(());
     };
+    let field = format!("responses[{first}].question_id");
     if !site.config.srs.allow_new_questions {
         return Err(Error::invalid(format!(
-            "question_id {first} is not one of your questions"
+            "{field} is not one of your questions"
         )));
     }
+    let new: HashSet<QuestionId> = responses
+        .iter()
+        .filter(|r| is_new(r))
+        .map(|r| prior.stored(&r.question_id))
+        .collect();
     let questions = match questions {
         Some(n) => n,
         None => load::count(&site.db, whose).await?,
@@ -230,7 +237,7 @@ async fn admit_new(
     let max = site.config.srs.max_questions;
     if questions + new.len() as u64 > max {
         return Err(Error::invalid(format!(
-            "question_id {first} is new, and a season holds at most {max} questions"
+            "{field} is new, and a season holds at most {max} questions"
         )));
     }
     Ok(())

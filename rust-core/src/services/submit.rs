@@ -88,8 +88,7 @@ async fn take(
         .await?
         .ok_or_else(|| Error::invalid("No season is active"))?;
     let zone = site.zone(now).await?;
-    let ids: Vec<&str> = distinct(request.responses.iter().map(|r| r.question_id.as_str()));
-    let prior = prior::find(site, player, &season, zone, &ids).await?;
+    let prior = prior::find(site, player, &season, zone, &request.responses).await?;
     failpoint::hit(scope, "after_state").await?;
 
     let submission = Submission {
@@ -282,9 +281,4 @@ async fn show(
         ),
         is_degraded,
     })
-}
-
-fn distinct<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut seen = std::collections::HashSet::new();
-    ids.filter(|id| seen.insert(*id)).collect()
 }
