@@ -1,11 +1,14 @@
 //! Applying journal rows: newest wins, once, and nothing in between.
 
+use memora_core::batch::SubmissionKey;
 use memora_core::services::apply;
 use memora_core::store::apply::Work;
+use memora_core::types::{SubmissionId, UtcMicros};
+use memora_tests::Due;
 use memora_tests::questions::question_id;
 
 use crate::story::{
-    ANN, SEASON, apply_all, count, forget, read, row, site_with, submit, waiting, warm,
+    SEASON, ann, apply_all, count, forget, read, row, site_with, submit, waiting, warm,
 };
 
 #[tokio::test]
@@ -73,17 +76,18 @@ async fn a_tie_of_versions_goes_to_the_later_due_time_then_the_higher_stability(
     let site = test.site().await;
     submit(&site, "a", &[&question_id(0)]).await;
     apply_all(&test, &site).await;
-    let zone = site
-        .zone(memora_core::types::UtcMicros::now())
-        .await
-        .unwrap();
+    let key = SubmissionKey {
+        player: ann(),
+        submission: SubmissionId::parse("id", "a").unwrap(),
+    };
+    let zone = site.zone(UtcMicros::now()).await.unwrap();
     for (label, due, stability, wins) in [
         ("earlier", -60, 4.0, false),
         ("same", 0, 0.5, false),
         ("later", 60, 0.5, true),
         ("same", 0, 3.9, true),
     ] {
-        let found = memora_core::store::journal::find(&site.db, &waiting_key(&test, "a").await)
+        let found = memora_core::store::journal::find(&site.db, &key)
             .await
             .unwrap()
             .unwrap();
@@ -96,9 +100,7 @@ async fn a_tie_of_versions_goes_to_the_later_due_time_then_the_higher_stability(
             .await
             .unwrap();
         let new_due = zone.to_utc(due_now).plus_seconds(due);
-        tie.key.submission =
-            memora_core::types::SubmissionId::parse("id", &format!("{label}-{wins}-{due}"))
-                .unwrap();
+        tie.key.submission = SubmissionId::parse("id", &format!("{label}-{wins}-{due}")).unwrap();
         tie.batch.items[0].due_us = new_due.0;
         tie.batch.items[0].new_stability = stability;
         let work = Work {
@@ -125,17 +127,6 @@ async fn a_tie_of_versions_goes_to_the_later_due_time_then_the_higher_stability(
                 (new_due, stability)
             );
         }
-    }
-}
-
-async fn waiting_key(
-    test: &memora_tests::TestSite,
-    submission: &str,
-) -> memora_core::batch::SubmissionKey {
-    let _ = test;
-    memora_core::batch::SubmissionKey {
-        player: crate::story::ann(),
-        submission: memora_core::types::SubmissionId::parse("id", submission).unwrap(),
     }
 }
 
@@ -206,16 +197,28 @@ async fn a_crash_before_the_commit_changes_nothing_and_after_it_everything() {
 async fn a_colliding_row_name_never_changes_another_students_row() {
     let test = site_with(3, 3).await;
     let site = test.site().await;
-    test.add_questions("eve@example.com", SEASON, 1, memora_tests::Due::All)
+    test.add_questions("eve@example.com", SEASON, 1, Due::All)
         .await;
     submit(&site, "a", &["NEW:1"]).await;
-    let _ = ANN;
+    // Every name collides with Eve's row: the guard is all that protects it.
+    test.exec(
+        "UPDATE `tabPlayer Memory Tracker` SET name = 'same' WHERE player = 'eve@example.com'",
+        (),
+    )
+    .await;
+    test.exec(
+        "CREATE TRIGGER collide BEFORE INSERT ON `tabPlayer Memory Tracker` \
+         FOR EACH ROW SET NEW.name = 'same'",
+        (),
+    )
+    .await;
     apply_all(&test, &site).await;
-    let eve: Vec<(i64,)> = test
+    let eve: Vec<(String, String, i64)> = test
         .query(
-            "SELECT review_version FROM `tabPlayer Memory Tracker` WHERE player = 'eve@example.com'",
+            "SELECT player, question_id, review_version FROM `tabPlayer Memory Tracker` \
+             WHERE name = 'same'",
             (),
         )
         .await;
-    assert_eq!(eve, [(0,)]);
+    assert_eq!(eve, [("eve@example.com".to_owned(), question_id(0), 0)]);
 }

@@ -111,7 +111,7 @@ impl Page<'_> {
     /// Questions, total, degraded.
     async fn find(&self, zone: SiteZone) -> Result<(Vec<QuestionState>, u64, bool)> {
         if !self.season.enable_redis {
-            let page = self.from_table(zone).await?;
+            let page = self.table_page(zone).await?;
             return Ok((page.questions, page.total, false));
         }
         let subject = self.subject.as_deref();
@@ -124,7 +124,7 @@ impl Page<'_> {
         match cached {
             Ok(Lookup::Complete(page)) => Ok((page.questions, page.total, false)),
             Ok(Lookup::Incomplete) => {
-                let page = self.from_table(zone).await?;
+                let page = self.table_page(zone).await?;
                 fill::in_background(self.site, self.player, season, self.subject.clone());
                 Ok((page.questions, page.total, false))
             }
@@ -134,14 +134,14 @@ impl Page<'_> {
                     ?error,
                     "Reading without the cache"
                 );
-                let page = self.from_table(zone).await?;
+                let page = self.table_page(zone).await?;
                 Ok((page.questions, page.total, true))
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn from_table(&self, zone: SiteZone) -> Result<load::DuePage> {
+    async fn table_page(&self, zone: SiteZone) -> Result<load::DuePage> {
         let whose = Whose {
             player: self.player,
             season: &self.season.name,
