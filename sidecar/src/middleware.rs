@@ -38,7 +38,7 @@ pub(crate) async fn observe(
     let id = request_id(request.headers());
     let method = request.method().clone();
     let route = router::route(&method, request.uri().path());
-    let span = tracing::info_span!("request", id);
+    let span = tracing::info_span!("request", request_id = id);
     let work = async move {
         let answer = dispatch(&app, route, request).await;
         drop(alive);

@@ -11,4 +11,7 @@ mod interleavings;
 mod migrate;
 mod read;
 mod rq;
+mod served;
+mod server;
+mod story;
 mod submit;

@@ -44,7 +44,9 @@ pub(super) fn batch(payload: &[u8]) -> Result<Batch> {
 
 /// One column, by its place.
 pub(super) fn column<T: mysql_async::prelude::FromValue>(row: &mut Row, at: usize) -> Result<T> {
-    let value: Value = row.take(at).ok_or_else(|| Error::internal("A row is too short"))?;
+    let value: Value = row
+        .take(at)
+        .ok_or_else(|| Error::internal("A row is too short"))?;
     from_value_opt(value).map_err(|e| Error::internal("A column has another type").with_source(e))
 }
 

@@ -1,7 +1,11 @@
 //! `memora-srs worker`.
 
-use clap::Args;
+use std::sync::Arc;
 
+use clap::Args;
+use memora_core::services::{Sites, worker};
+
+use super::stop_signal;
 use crate::cli::{Bench, Threads};
 
 #[derive(Debug, Args)]
@@ -20,14 +24,22 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        // The call of memora_core::services::worker::run(sites, options, shutdown).
         let runtime = self.threads.runtime()?;
-        drop(runtime);
-        anyhow::bail!(
-            "no worker in this build (sites {:?} of {}, queues {:?})",
-            self.site,
-            self.bench.sites_path.display(),
-            self.queue
-        )
+        runtime.block_on(self.work())
+    }
+
+    async fn work(self) -> anyhow::Result<()> {
+        let sites_path = &self.bench.sites_path;
+        anyhow::ensure!(
+            sites_path.is_dir(),
+            "--sites-path: {} is no folder",
+            sites_path.display()
+        );
+        let sites = Arc::new(Sites::new(sites_path));
+        let options = worker::Options {
+            sites: self.site,
+            queues: self.queue,
+        };
+        Ok(worker::run(sites, options, stop_signal()?).await?)
     }
 }

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, Request};
 use hyper::body::Incoming;
 use memora_core::batch::Door;
 use memora_core::config::FrappeVersion;
+use memora_core::failpoint;
 use memora_core::services::Site;
 use memora_core::services::read::{ReviewRequest, get_review_session};
 use memora_core::services::submit::{SubmitRequest, submit_review_session};
@@ -91,6 +92,7 @@ async fn call(
     envelope: Envelope,
 ) -> Result<Answer, Failure> {
     let now = UtcMicros::now();
+    failpoint::hit(&site.config.site, "before_service").await?;
     match operation {
         Operation::GetReviewSession => {
             let request = ReviewRequest::from_args(args)?;

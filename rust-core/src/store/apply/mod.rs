@@ -54,7 +54,10 @@ pub struct Applying<'c> {
 ///
 /// # Errors
 /// `Unavailable` or a server's error; nothing has changed.
-pub async fn begin<'c>(conn: &'c mut Conn, work: &[Work]) -> Result<Applying<'c>, mysql_async::Error> {
+pub async fn begin<'c>(
+    conn: &'c mut Conn,
+    work: &[Work],
+) -> Result<Applying<'c>, mysql_async::Error> {
     let mut options = TxOpts::new();
     options.with_isolation_level(Some(IsolationLevel::ReadCommitted));
     let mut tx = conn.start_transaction(options).await?;

@@ -15,17 +15,32 @@ type Done = Result<(), mysql_async::Error>;
 /// Rows a statement: more brought nothing (500 and 2,000 measured alike).
 const ROWS: usize = 500;
 
-async fn in_pieces(tx: &mut Transaction<'_>, sql: &str, columns: usize, rows: Vec<Vec<Value>>) -> Done {
+async fn in_pieces(
+    tx: &mut Transaction<'_>,
+    sql: &str,
+    columns: usize,
+    rows: Vec<Vec<Value>>,
+) -> Done {
     for piece in rows.chunks(ROWS) {
         let params: Vec<Value> = piece.iter().flatten().cloned().collect();
-        tx.exec_drop(with_rows(sql, piece.len(), columns), Params::Positional(params)).await?;
+        tx.exec_drop(
+            with_rows(sql, piece.len(), columns),
+            Params::Positional(params),
+        )
+        .await?;
     }
     Ok(())
 }
 
-pub(super) async fn upsert(tx: &mut Transaction<'_>, rows: &[Submission], context: &Context<'_>) -> Done {
-    let mut states: Vec<(&Submission, QuestionState)> =
-        rows.iter().flat_map(|s| s.batch.states().into_iter().map(move |state| (s, state))).collect();
+pub(super) async fn upsert(
+    tx: &mut Transaction<'_>,
+    rows: &[Submission],
+    context: &Context<'_>,
+) -> Done {
+    let mut states: Vec<(&Submission, QuestionState)> = rows
+        .iter()
+        .flat_map(|s| s.batch.states().into_iter().map(move |state| (s, state)))
+        .collect();
     // The order of the unique key: two workers then meet in one order.
     states.sort_by(|(a, x), (b, y)| {
         (&a.season, &a.key.player, &x.question).cmp(&(&b.season, &b.key.player, &y.question))
@@ -56,8 +71,10 @@ pub(super) async fn upsert(tx: &mut Transaction<'_>, rows: &[Submission], contex
             ]
         })
         .collect();
-    let guard: String =
-        include_str!("guard.sql").lines().filter(|l| !l.starts_with("--")).collect();
+    let guard: String = include_str!("guard.sql")
+        .lines()
+        .filter(|l| !l.starts_with("--"))
+        .collect();
     let sql = include_str!("upsert.sql").replace("{guard}", &guard);
     in_pieces(tx, &sql, 16, rows).await
 }
@@ -76,11 +93,15 @@ pub(super) async fn review_log(tx: &mut Transaction<'_>, rows: &[Submission]) ->
                 Value::Bytes(item.question_id.as_bytes().to_vec()),
                 item.quality.into(),
                 item.response_time_ms.into(),
-                before.map(|b| Stability::from_f64(b.stability).to_decimal()).into(),
+                before
+                    .map(|b| Stability::from_f64(b.stability).to_decimal())
+                    .into(),
                 Stability::from_f64(item.new_stability).to_decimal().into(),
                 before.map_or(Value::NULL, |b| utc(b.due_us)),
                 utc(item.due_us),
-                before.and_then(|b| b.last_review_us).map_or(Value::NULL, utc),
+                before
+                    .and_then(|b| b.last_review_us)
+                    .map_or(Value::NULL, utc),
                 utc(item.last_review_us),
                 before.map(|b| b.review_version).into(),
                 item.review_version.into(),

@@ -57,7 +57,10 @@ pub async fn insert(conn: &mut Conn, submission: &Submission) -> Result<Inserted
 /// `Unavailable` if the database is away, `Internal` if the row cannot be read.
 pub async fn find(db: &MariaDb, key: &SubmissionKey) -> Result<Option<Submission>> {
     let mut conn = db.conn().await?;
-    let params = (key.player.as_str().as_bytes(), key.submission.as_str().as_bytes());
+    let params = (
+        key.player.as_str().as_bytes(),
+        key.submission.as_str().as_bytes(),
+    );
     let row: Option<Row> = conn.exec_first(include_str!("find.sql"), params).await?;
     row.map(|mut row| submission(&mut row)).transpose()
 }
@@ -77,7 +80,9 @@ pub(super) fn submission(row: &mut Row) -> Result<Submission> {
 }
 
 fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N]> {
-    bytes.try_into().map_err(|_| Error::internal("A journal column has another length"))
+    bytes
+        .try_into()
+        .map_err(|_| Error::internal("A journal column has another length"))
 }
 
 /// Keys of rows that have waited longer than `seconds` for a worker, oldest first, of
@@ -87,7 +92,9 @@ fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N]> {
 /// `Unavailable` if the database is away.
 pub async fn overdue(db: &MariaDb, seconds: u32, limit: u32) -> Result<Vec<SubmissionKey>> {
     let mut conn = db.conn().await?;
-    let found: Vec<Row> = conn.exec(include_str!("overdue.sql"), (seconds, limit)).await?;
+    let found: Vec<Row> = conn
+        .exec(include_str!("overdue.sql"), (seconds, limit))
+        .await?;
     found
         .into_iter()
         .map(|mut row| {
@@ -106,6 +113,10 @@ pub async fn overdue(db: &MariaDb, seconds: u32, limit: u32) -> Result<Vec<Submi
 pub async fn failed(db: &MariaDb, key: &SubmissionKey, error: &str) -> Result<()> {
     let mut conn = db.conn().await?;
     let error: String = error.chars().take(2000).collect();
-    let params = (error, key.player.as_str().as_bytes(), key.submission.as_str().as_bytes());
+    let params = (
+        error,
+        key.player.as_str().as_bytes(),
+        key.submission.as_str().as_bytes(),
+    );
     Ok(conn.exec_drop(include_str!("failed.sql"), params).await?)
 }

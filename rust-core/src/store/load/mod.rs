@@ -97,13 +97,24 @@ pub async fn due(
     failpoint::hit(whose.site, "load_read").await?;
     let mut conn = db.conn().await?;
     let mut options = TxOpts::new();
-    options.with_consistent_snapshot(true).with_readonly(Some(true));
+    options
+        .with_consistent_snapshot(true)
+        .with_readonly(Some(true));
     options.with_isolation_level(Some(mysql_async::IsolationLevel::RepeatableRead));
     let mut tx = conn.start_transaction(options).await?;
 
-    let payloads: Vec<Vec<u8>> =
-        tx.exec(include_str!("overlay.sql"), Params::Positional(whose.bytes().to_vec())).await?;
-    let overlay = latest(payloads.iter().map(|p| rows::batch(p)).collect::<Result<Vec<_>>>()?);
+    let payloads: Vec<Vec<u8>> = tx
+        .exec(
+            include_str!("overlay.sql"),
+            Params::Positional(whose.bytes().to_vec()),
+        )
+        .await?;
+    let overlay = latest(
+        payloads
+            .iter()
+            .map(|p| rows::batch(p))
+            .collect::<Result<Vec<_>>>()?,
+    );
 
     let filter = subject.map_or("", |_| "AND subject = ?");
     let with_filter = |sql: &str| sql.replace("{subject}", filter);
@@ -115,12 +126,19 @@ pub async fn due(
     params.extend(subject.map(Value::from));
 
     let counted: Option<u64> = tx
-        .exec_first(with_filter(include_str!("due_count.sql")), Params::Positional(params.clone()))
+        .exec_first(
+            with_filter(include_str!("due_count.sql")),
+            Params::Positional(params.clone()),
+        )
         .await?;
     // As many more as the overlay may take away from the page.
     params.push((limit + overlay.len()).into());
-    let found: Vec<Row> =
-        tx.exec(with_filter(include_str!("due.sql")), Params::Positional(params)).await?;
+    let found: Vec<Row> = tx
+        .exec(
+            with_filter(include_str!("due.sql")),
+            Params::Positional(params),
+        )
+        .await?;
     let mut page = Vec::with_capacity(found.len());
     for mut row in found {
         page.push(rows::state(&mut row, 0, whose.zone)?);
@@ -131,7 +149,15 @@ pub async fn due(
         rows_of(&mut tx, whose, overlay.keys().map(String::as_str)).await?
     };
     tx.commit().await?;
-    Ok(lay_over(page, counted.unwrap_or(0), &under, overlay, subject, now, limit))
+    Ok(lay_over(
+        page,
+        counted.unwrap_or(0),
+        &under,
+        overlay,
+        subject,
+        now,
+        limit,
+    ))
 }
 
 /// Corrects a page and its total by the unapplied states.
@@ -203,7 +229,10 @@ async fn rows_of(
         rows::marks(params.len() - 2)
     );
     let found: Vec<Row> = tx.exec(sql, Params::Positional(params)).await?;
-    found.into_iter().map(|mut row| rows::state(&mut row, 0, whose.zone)).collect()
+    found
+        .into_iter()
+        .map(|mut row| rows::state(&mut row, 0, whose.zone))
+        .collect()
 }
 
 /// Runs a `states.sql` statement: (unapplied states, rows).
@@ -214,7 +243,9 @@ async fn one_snapshot(
     zone: SiteZone,
 ) -> Result<(Vec<QuestionState>, Vec<QuestionState>)> {
     let mut conn = db.conn().await?;
-    let mut stream = conn.exec_stream::<Row, _, _>(sql, Params::Positional(params)).await?;
+    let mut stream = conn
+        .exec_stream::<Row, _, _>(sql, Params::Positional(params))
+        .await?;
     let (mut batches, mut states) = (Vec::new(), Vec::new());
     while let Some(mut row) = stream.try_next().await? {
         if rows::column::<i64>(&mut row, 0)? == 1 {
@@ -247,8 +278,10 @@ pub fn merge(rows: Vec<QuestionState>, overlay: Vec<QuestionState>) -> Vec<Quest
     if overlay.is_empty() {
         return rows;
     }
-    let mut over: HashMap<String, QuestionState> =
-        overlay.into_iter().map(|s| (s.question.as_str().to_owned(), s)).collect();
+    let mut over: HashMap<String, QuestionState> = overlay
+        .into_iter()
+        .map(|s| (s.question.as_str().to_owned(), s))
+        .collect();
     let mut out = Vec::with_capacity(rows.len() + over.len());
     for row in rows {
         match over.remove(row.question.as_str()) {
@@ -261,4 +294,51 @@ pub fn merge(rows: Vec<QuestionState>, overlay: Vec<QuestionState>) -> Vec<Quest
     }
     out.extend(over.into_values());
     out
+}
+
+/// How many questions a student has in a season, applied ones only.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn count(db: &MariaDb, whose: Whose<'_>) -> Result<u64> {
+    let mut conn = db.conn().await?;
+    let params = (whose.player.as_str(), whose.season.as_str());
+    Ok(conn
+        .exec_first(include_str!("count.sql"), params)
+        .await?
+        .unwrap_or(0))
+}
+
+/// Pairs (index of id, index of candidate) that the tracker's collation takes for the
+/// same question.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn equal_ids(
+    db: &MariaDb,
+    ids: &[&str],
+    candidates: &[&str],
+) -> Result<Vec<(usize, usize)>> {
+    if ids.is_empty() || candidates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let table = |n: usize| {
+        let rows: Vec<String> = (0..n)
+            .map(|i| format!("SELECT {i} AS i, ? AS id"))
+            .collect();
+        rows.join(" UNION ALL ")
+    };
+    let sql = format!(
+        "SELECT a.i, b.i FROM ({}) a JOIN ({}) b \
+         ON a.id COLLATE utf8mb4_unicode_ci = b.id COLLATE utf8mb4_unicode_ci",
+        table(ids.len()),
+        table(candidates.len())
+    );
+    let params: Vec<Value> = ids
+        .iter()
+        .chain(candidates)
+        .map(|id| Value::from(*id))
+        .collect();
+    let mut conn = db.conn().await?;
+    Ok(conn.exec(sql, Params::Positional(params)).await?)
 }

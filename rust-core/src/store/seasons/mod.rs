@@ -24,7 +24,15 @@ pub struct SeasonRow {
     pub archived: bool,
 }
 
-type Columns = (String, bool, bool, Option<NaiveDate>, Option<NaiveDate>, bool, bool);
+type Columns = (
+    String,
+    bool,
+    bool,
+    Option<NaiveDate>,
+    Option<NaiveDate>,
+    bool,
+    bool,
+);
 
 /// The season called `name`, by the table's rules of equality.
 ///
@@ -32,7 +40,10 @@ type Columns = (String, bool, bool, Option<NaiveDate>, Option<NaiveDate>, bool, 
 /// `Unavailable` if the database is away.
 pub async fn named(db: &MariaDb, name: &str) -> Result<Option<SeasonRow>> {
     let rows = read(db, name).await?;
-    Ok(rows.into_iter().find(|(_, asked)| *asked).map(|(row, _)| row))
+    Ok(rows
+        .into_iter()
+        .find(|(_, asked)| *asked)
+        .map(|(row, _)| row))
 }
 
 /// The active season at `today`: of several, one whose dates include today, then the one
@@ -45,15 +56,37 @@ pub async fn active(db: &MariaDb, today: NaiveDate) -> Result<Option<SeasonRow>>
     Ok(choose(rows.into_iter().map(|(row, _)| row), today))
 }
 
+/// The stored spelling of a Game Subject, by the table's rules of equality.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn subject(db: &MariaDb, name: &str) -> Result<Option<String>> {
+    let mut conn = db.conn().await?;
+    let sql = "SELECT name FROM `tabGame Subject` WHERE name = ?";
+    Ok(conn.exec_first(sql, (name,)).await?)
+}
+
 async fn read(db: &MariaDb, name: &str) -> Result<Vec<(SeasonRow, bool)>> {
     let mut conn = db.conn().await?;
     let rows: Vec<Columns> = conn.exec(include_str!("seasons.sql"), (name, name)).await?;
     Ok(rows
         .into_iter()
-        .map(|(name, is_active, enable_redis, start_date, end_date, archived, asked)| {
-            let name = Season::stored(name);
-            (SeasonRow { name, is_active, enable_redis, start_date, end_date, archived }, asked)
-        })
+        .map(
+            |(name, is_active, enable_redis, start_date, end_date, archived, asked)| {
+                let name = Season::stored(name);
+                (
+                    SeasonRow {
+                        name,
+                        is_active,
+                        enable_redis,
+                        start_date,
+                        end_date,
+                        archived,
+                    },
+                    asked,
+                )
+            },
+        )
         .collect())
 }
 
@@ -61,11 +94,12 @@ fn choose(rows: impl Iterator<Item = SeasonRow>, today: NaiveDate) -> Option<Sea
     let running = |row: &SeasonRow| {
         row.start_date.is_none_or(|d| d <= today) && row.end_date.is_none_or(|d| today <= d)
     };
-    rows.filter(|row| row.is_active && !row.archived).max_by(|a, b| {
-        (running(a), a.start_date)
-            .cmp(&(running(b), b.start_date))
-            .then_with(|| b.name.cmp(&a.name))
-    })
+    rows.filter(|row| row.is_active && !row.archived)
+        .max_by(|a, b| {
+            (running(a), a.start_date)
+                .cmp(&(running(b), b.start_date))
+                .then_with(|| b.name.cmp(&a.name))
+        })
 }
 
 #[cfg(test)]
@@ -93,11 +127,29 @@ mod tests {
         let now = row("now", Some("2026-01-01"), Some("2026-12-31"));
         let later = row("later", Some("2026-04-01"), Some("2026-12-31"));
         let next = row("next", Some("2027-01-01"), None);
-        assert_eq!(chosen(vec![now.clone(), next.clone()]).as_deref(), Some("now"));
-        assert_eq!(chosen(vec![now.clone(), later.clone(), next]).as_deref(), Some("later"));
+        assert_eq!(
+            chosen(vec![now.clone(), next.clone()]).as_deref(),
+            Some("now")
+        );
+        assert_eq!(
+            chosen(vec![now.clone(), later.clone(), next]).as_deref(),
+            Some("later")
+        );
         let twin = row("a", Some("2026-01-01"), Some("2026-12-31"));
         assert_eq!(chosen(vec![now.clone(), twin]).as_deref(), Some("a"));
-        assert_eq!(chosen(vec![SeasonRow { is_active: false, ..now.clone() }]), None);
-        assert_eq!(chosen(vec![SeasonRow { archived: true, ..now }]), None);
+        assert_eq!(
+            chosen(vec![SeasonRow {
+                is_active: false,
+                ..now.clone()
+            }]),
+            None
+        );
+        assert_eq!(
+            chosen(vec![SeasonRow {
+                archived: true,
+                ..now
+            }]),
+            None
+        );
     }
 }
