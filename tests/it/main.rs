@@ -15,3 +15,4 @@ mod served;
 mod server;
 mod story;
 mod submit;
+mod worker;
