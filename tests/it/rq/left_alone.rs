@@ -88,7 +88,7 @@ async fn what_is_no_job_is_left_and_harms_nobody() {
         .hset("rq:job:huge", "data", vec![b'x'; 3 << 20])
         .await
         .unwrap();
-    let hostile: &[u8] = b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x09touch /tmp\x85R.";
+    let hostile: &[u8] = b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.";
     let _: () = redis.rpush(LIST, "hostile").await.unwrap();
     let _: () = redis
         .hset_multiple(
