@@ -41,7 +41,7 @@ pub(super) fn read(reader: &mut Reader<'_>, custom_queues: &[String]) -> SrsConf
         default.default_queue_max,
     );
     let srs = SrsConfig {
-        key_prefix: reader.word("srs_key_prefix").unwrap_or_default(),
+        key_prefix: key_prefix(reader),
         season_cache: Duration::from_secs(reader.number(
             "srs_season_cache_s",
             1..=300,
@@ -81,6 +81,14 @@ pub(super) fn read(reader: &mut Reader<'_>, custom_queues: &[String]) -> SrsConf
         }
     }
     srs
+}
+
+fn key_prefix(reader: &mut Reader<'_>) -> String {
+    let prefix = reader.word("srs_key_prefix");
+    if prefix.is_none() {
+        reader.note("srs_key_prefix", "", Source::Default);
+    }
+    prefix.unwrap_or_default()
 }
 
 fn queue(reader: &mut Reader<'_>, custom_queues: &[String], most: u64) -> Option<String> {

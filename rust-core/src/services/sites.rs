@@ -265,5 +265,4 @@ fn log_refusal(name: &str, error: &Error, before: Option<&Result<Arc<Site>>>) {
 }
 
 #[cfg(test)]
-#[path = "sites_tests.rs"]
 mod tests;
