@@ -60,7 +60,7 @@ async fn the_engine_opens_a_site_and_reaches_its_servers() {
         .await
         .unwrap();
     assert_eq!(users, ["Administrator", "Guest"]);
-    for link in [&site.srs_redis, &site.cache_redis, &site.queue_redis] {
+    for link in [&site.cache_redis, &site.queue_redis] {
         let pong: String = link.query(&redis::cmd("PING")).await.unwrap();
         assert_eq!(pong, "PONG");
     }

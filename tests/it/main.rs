@@ -11,4 +11,8 @@ mod interleavings;
 mod migrate;
 mod read;
 mod rq;
+mod served;
+mod server;
+mod story;
 mod submit;
+mod worker;

@@ -1,0 +1,466 @@
+//! Who is asking: judges a request's cookie and credentials as Frappe would.
+//!
+//! The steps and their order are Frappe's: session from the cookie, user enabled, client
+//! address, CSRF token, then the `Authorization` header. Whatever cannot be judged exactly,
+//! or what Frappe answers by changing something (it deletes an expired session), ends in
+//! [`Login::Decline`].
+//!
+//! | read | believed | cost when not at hand |
+//! |---|---|---|
+//! | session | 5 s | one `HGET`; if Redis has none or is away, one `SELECT` |
+//! | user and settings | 60 s | one `SELECT` |
+//! | API key's owner and settings | 60 s | one `SELECT` |
+//!
+//! So a logout counts after 5 s at the latest, a disabled user or withdrawn key after
+//! 60 s. A refusal is never based on anything older than a second: a student who was just
+//! enabled, or whose session just got its CSRF token, is read again first.
+//!
+//! Stricter than Frappe 15 in one point: the API key of a disabled user is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use quick_cache::sync::Cache;
+
+use super::accounts::{self, Account, KeyOwner, wrong_credentials};
+use super::believed::Believed;
+use super::credentials::Authorization;
+use super::refresh::{Outcome, SessionRefresh};
+use super::rows;
+use super::session::{Age, Session, Source};
+use super::settings::{SystemSettings, read_settings};
+use super::sliding_cookie::SlidingCookie;
+use super::stop::{Step, Stop};
+use crate::config::{FrappeVersion, SiteConfig};
+use crate::servers::mariadb::MariaDb;
+use crate::servers::redis::RedisLink;
+use crate::types::{Player, UtcMicros};
+use crate::{Error, ErrorKind, Result};
+
+const SESSION_ROW: &str = concat!(
+    "WITH settings AS (\n",
+    include_str!("sql/settings.sql"),
+    ")\n",
+    include_str!("sql/session_row.sql")
+);
+
+const GUEST: &str = "Guest";
+/// A longer session id is in no table.
+const MAX_SID_CHARS: usize = 255;
+
+/// How old a reading may be.
+#[derive(Clone, Copy)]
+struct Patience {
+    session: Duration,
+    account: Duration,
+}
+
+const USUAL: Patience = Patience {
+    session: Duration::from_secs(5),
+    account: Duration::from_secs(60),
+};
+/// For a second look before a refusal. Not zero, so that a client that repeats a refused
+/// request costs one reading a second.
+const SECOND_LOOK: Patience = Patience {
+    session: Duration::from_secs(1),
+    account: Duration::from_secs(1),
+};
+
+/// Students whose sessions and rows are remembered, about a kilobyte each.
+const STUDENTS: usize = 32_768;
+const API_KEYS: usize = 8_192;
+const UNREFRESHABLE: usize = 1_024;
+
+/// Where one site's sessions and users are.
+#[derive(Clone, Copy)]
+pub struct AuthContext<'a> {
+    /// Frappe's `redis_cache`.
+    pub redis: &'a RedisLink,
+    /// The site's database.
+    pub db: &'a MariaDb,
+    /// The site's configuration as it is now.
+    pub config: &'a SiteConfig,
+}
+
+/// What a request says about who sent it.
+#[derive(Clone, Copy)]
+pub struct LoginRequest<'a> {
+    /// HTTP method, in capitals.
+    pub method: &'a str,
+    /// The `sid` cookie ([`super::sid_cookie`]).
+    pub sid: Option<&'a str>,
+    /// Header `Authorization`.
+    pub authorization: Option<&'a str>,
+    /// Whether there is a header `Frappe-Authorization-Source`.
+    pub authorization_source: bool,
+    /// Header `X-Frappe-CSRF-Token` if it is there and not empty, else the argument
+    /// `csrf_token`.
+    pub csrf_token: Option<&'a str>,
+    /// Header `X-Forwarded-For`.
+    pub forwarded_for: Option<&'a str>,
+}
+
+/// Who asks.
+#[derive(Debug)]
+pub enum Login {
+    /// A user.
+    User {
+        /// Who, in the stored spelling.
+        player: Player,
+        /// How that is known.
+        via: Via,
+        /// To be sent with a good answer, so that the browser's cookie lives on.
+        cookie: Option<SlidingCookie>,
+        /// To be carried out after a good answer ([`Authenticator::refresh`]).
+        refresh: Option<SessionRefresh>,
+    },
+    /// Nobody in particular.
+    Guest,
+    /// Only Frappe can say; the reason is a fixed word.
+    Decline(&'static str),
+}
+
+/// How a user is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// By the session of the `sid` cookie.
+    Cookie,
+    /// By an API key.
+    Token,
+}
+
+/// One site's memory of who is who.
+pub struct Authenticator {
+    sessions: Believed<Arc<Session>>,
+    accounts: Believed<Arc<Account>>,
+    key_owners: Believed<Arc<KeyOwner>>,
+    settings: Believed<Arc<SystemSettings>>,
+    /// Session ids that [`Self::refresh`] could not extend: Frappe does it.
+    unrefreshable: Cache<String, ()>,
+}
+
+impl Default for Authenticator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Authenticator {
+    /// One that knows nobody yet.
+    pub fn new() -> Self {
+        Self {
+            sessions: Believed::new(STUDENTS),
+            accounts: Believed::new(STUDENTS),
+            key_owners: Believed::new(API_KEYS),
+            settings: Believed::new(1),
+            unrefreshable: Cache::new(UNREFRESHABLE),
+        }
+    }
+
+    /// Says who sent `request`.
+    ///
+    /// # Errors
+    /// - `InvalidInput`: the session's user is disabled.
+    /// - `Unauthorized`: wrong credentials, or an address that the user may not come from.
+    /// - `Csrf`: the session's token is missing or wrong.
+    /// - `BadCredentials`: `Basic` with bad base64.
+    /// - `Unavailable`: the database is away.
+    pub async fn authenticate(
+        &self,
+        ctx: &AuthContext<'_>,
+        request: &LoginRequest<'_>,
+        now: UtcMicros,
+    ) -> Result<Login> {
+        let mut attempt = Attempt {
+            memory: self,
+            ctx,
+            request,
+            now,
+            patience: USUAL,
+            oldest: Duration::ZERO,
+        };
+        let mut outcome = attempt.run().await;
+        if outcome.as_ref().is_err_and(is_refusal) && attempt.oldest > SECOND_LOOK.session {
+            attempt.patience = SECOND_LOOK;
+            outcome = attempt.run().await;
+        }
+        match outcome {
+            Ok(login) => Ok(login),
+            Err(Stop::Decline(reason)) => Ok(Login::Decline(reason)),
+            Err(Stop::Fail(error)) => Err(error),
+        }
+    }
+
+    /// Extends a session after its request was answered. Runs in the background: nobody
+    /// waits for it, and what it cannot do Frappe is asked to do at the session's next
+    /// request.
+    ///
+    /// # Errors
+    /// `Unavailable` if a server is away; the next request tries again.
+    pub async fn refresh(&self, ctx: &AuthContext<'_>, refresh: &SessionRefresh) -> Result<()> {
+        if refresh.run(ctx).await? == Outcome::Impossible {
+            let sid = refresh.sid.expose().to_owned();
+            self.unrefreshable.insert(sid, ());
+        }
+        Ok(())
+    }
+
+    /// The site's settings, believed for 60 s.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database is away.
+    pub async fn settings(&self, db: &MariaDb, now: UtcMicros) -> Result<Arc<SystemSettings>> {
+        let read = async { Ok(Arc::new(read_settings(db).await?)) };
+        match self.settings.get("", now, USUAL.account, read).await {
+            Ok((settings, _)) => Ok(settings),
+            Err(Stop::Fail(error)) => Err(error),
+            // Reading settings declines nothing.
+            Err(Stop::Decline(reason)) => Err(Error::internal(reason)),
+        }
+    }
+}
+
+fn is_refusal(stop: &Stop) -> bool {
+    match stop {
+        Stop::Decline(_) => true,
+        Stop::Fail(error) => !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal),
+    }
+}
+
+/// One look at one request.
+struct Attempt<'a> {
+    memory: &'a Authenticator,
+    ctx: &'a AuthContext<'a>,
+    request: &'a LoginRequest<'a>,
+    now: UtcMicros,
+    patience: Patience,
+    /// The age of the oldest reading that was believed.
+    oldest: Duration,
+}
+
+/// A session that counts, with its user.
+struct LoggedIn {
+    session: Arc<Session>,
+    account: Arc<Account>,
+    wall: NaiveDateTime,
+    age: Age,
+}
+
+impl Attempt<'_> {
+    async fn run(&mut self) -> Step<Login> {
+        let authorization = self.request.authorization.map(Authorization::parse);
+        if let Some(Ok(Authorization::Bearer)) = authorization {
+            return Err(Stop::Decline("bearer"));
+        }
+        let logged_in = match self.request.sid {
+            None | Some(GUEST) => None,
+            Some(sid) => Some(self.resume(sid).await?),
+        };
+        if let Some(logged_in) = &logged_in {
+            self.check_csrf(&logged_in.session)?;
+        }
+        let key_owner = match authorization.transpose()? {
+            None | Some(Authorization::Ignored) => None,
+            Some(Authorization::ApiKey { .. }) if self.request.authorization_source => {
+                return Err(Stop::Decline("authorization-source"));
+            }
+            Some(Authorization::ApiKey { key, secret }) => {
+                let owner = self.key_owner(&key).await?;
+                if !owner.has_secret(&secret) {
+                    return Err(wrong_credentials().into());
+                }
+                Some(owner)
+            }
+            // Looked at and worth nothing: a user's session stands, a guest is refused.
+            Some(_) if logged_in.is_some() => None,
+            Some(_) => return Err(wrong_credentials().into()),
+        };
+        match (logged_in, key_owner) {
+            // Credentials beside a session must be right, but the session's user it is.
+            (Some(logged_in), _) => self.welcome(&logged_in),
+            (None, Some(owner)) => {
+                let account = &owner.account;
+                if !account.enabled || account.player.as_str() == GUEST {
+                    return Err(wrong_credentials().into());
+                }
+                Ok(Login::User {
+                    player: account.player.clone(),
+                    via: Via::Token,
+                    cookie: None,
+                    refresh: None,
+                })
+            }
+            (None, None) => Ok(Login::Guest),
+        }
+    }
+
+    /// The session behind a cookie, if its user may use it.
+    async fn resume(&mut self, sid: &str) -> Step<LoggedIn> {
+        if sid.is_empty() || sid.chars().count() > MAX_SID_CHARS {
+            return Err(Stop::Decline("session-unknown"));
+        }
+        let session = self.session(sid).await?;
+        if session.user == GUEST {
+            return Err(Stop::Decline("session-guest"));
+        }
+        let account = self.account(&session.user).await?;
+        let settings = &account.settings;
+        let wall = settings.zone.to_wall(self.now);
+        let expiry = settings.session_expiry_s(self.ctx.config.frappe);
+        let age = session.age(self.now, wall, expiry);
+        if age == Age::Expired {
+            return Err(Stop::Decline("session-expired"));
+        }
+        if !account.enabled {
+            return Err(Error::invalid(format!(
+                "User {} is disabled. Please contact your System Manager.",
+                account.player
+            ))
+            .into());
+        }
+        if !account.allows_address(self.request.forwarded_for) {
+            let message = "Access not allowed from this IP Address";
+            return Err(Error::new(ErrorKind::Unauthorized, message).into());
+        }
+        if settings.deny_multiple_sessions {
+            return Err(Stop::Decline("deny-multiple-sessions"));
+        }
+        Ok(LoggedIn {
+            session,
+            account,
+            wall,
+            age,
+        })
+    }
+
+    fn check_csrf(&self, session: &Session) -> Step<()> {
+        let frappe = self.ctx.config.frappe;
+        let guarded = match self.request.method {
+            "POST" | "PUT" | "DELETE" => true,
+            "PATCH" => frappe > FrappeVersion::V14,
+            _ => false,
+        };
+        if !guarded || self.ctx.config.ignore_csrf {
+            return Ok(());
+        }
+        if frappe == FrappeVersion::V14 && session.is_mobile() {
+            return Ok(());
+        }
+        if !session.has_csrf_token() {
+            // Frappe 16 wants evidence of the same origin instead.
+            return match frappe {
+                FrappeVersion::V14 | FrappeVersion::V15 => Ok(()),
+                FrappeVersion::V16 => Err(Stop::Decline("csrf-origin")),
+            };
+        }
+        if session.csrf_token_is(self.request.csrf_token) {
+            return Ok(());
+        }
+        if frappe == FrappeVersion::V16 && self.request.authorization.is_some() {
+            return Err(Stop::Decline("csrf-authorization"));
+        }
+        Err(Error::new(ErrorKind::Csrf, "Invalid Request").into())
+    }
+
+    fn welcome(&self, logged_in: &LoggedIn) -> Step<Login> {
+        let LoggedIn {
+            session, account, ..
+        } = logged_in;
+        let frappe = self.ctx.config.frappe;
+        let sid = self.request.sid.unwrap_or_default();
+        let refresh = match logged_in.age {
+            Age::DueForRefresh => self.plan_refresh(sid, logged_in)?,
+            Age::Fresh | Age::Expired => None,
+        };
+        // The mobile app of Frappe 14 gets another cookie. Frappe sends it when it
+        // extends the session, which is always Frappe's task there.
+        let expiry = account.settings.session_expiry_s(frappe);
+        let cookie = (frappe != FrappeVersion::V14 || !session.is_mobile())
+            .then(|| SlidingCookie::new(sid, expiry));
+        Ok(Login::User {
+            player: account.player.clone(),
+            via: Via::Cookie,
+            cookie,
+            refresh,
+        })
+    }
+
+    /// Extending is ours on Frappe 15, in the form that we know; else Frappe's.
+    fn plan_refresh(&self, sid: &str, logged_in: &LoggedIn) -> Step<Option<SessionRefresh>> {
+        const LEAVE_IT: Stop = Stop::Decline("session-refresh");
+        if self.ctx.config.frappe != FrappeVersion::V15
+            || self.memory.unrefreshable.get(sid).is_some()
+        {
+            return Err(LEAVE_IT);
+        }
+        let pickle = match &logged_in.session.source {
+            Source::Redis(pickle) => Some(pickle.as_slice()),
+            // Frappe puts it back into Redis as well.
+            Source::Table => return Err(LEAVE_IT),
+            Source::TableAlone => None,
+        };
+        let player = &logged_in.account.player;
+        let plan = SessionRefresh::plan(sid, player, pickle, logged_in.wall).ok_or(LEAVE_IT)?;
+        Ok(logged_in.session.claim_refresh().then_some(plan))
+    }
+
+    // Reading
+
+    async fn session(&mut self, sid: &str) -> Step<Arc<Session>> {
+        let max_age = self.patience.session;
+        let read = self.read_session(sid);
+        let sessions = &self.memory.sessions;
+        let (session, age) = sessions.get(sid, self.now, max_age, read).await?;
+        self.oldest = self.oldest.max(age);
+        Ok(session)
+    }
+
+    async fn account(&mut self, name: &str) -> Step<Arc<Account>> {
+        let max_age = self.patience.account;
+        let read = accounts::by_name(self.ctx.db, name);
+        let accounts = &self.memory.accounts;
+        let (account, age) = accounts.get(name, self.now, max_age, read).await?;
+        self.oldest = self.oldest.max(age);
+        Ok(account)
+    }
+
+    async fn key_owner(&mut self, key: &str) -> Step<Arc<KeyOwner>> {
+        let max_age = self.patience.account;
+        let encryption_key = self.ctx.config.encryption_key.as_ref();
+        let read = accounts::by_api_key(self.ctx.db, encryption_key, key);
+        let owners = &self.memory.key_owners;
+        let (owner, age) = owners.get(key, self.now, max_age, read).await?;
+        self.oldest = self.oldest.max(age);
+        Ok(owner)
+    }
+
+    async fn read_session(&self, sid: &str) -> Step<Arc<Session>> {
+        let mut command = redis::cmd("HGET");
+        command
+            .arg(format!("{}|session", self.ctx.config.db.name))
+            .arg(sid);
+        match self.ctx.redis.query::<Option<Vec<u8>>>(&command).await {
+            Ok(Some(pickle)) => Ok(Arc::new(Session::from_redis(pickle)?)),
+            Ok(None) => self.read_session_row(sid, Source::Table).await,
+            Err(error) => {
+                tracing::debug!(?error, "session read from the table: Redis did not answer");
+                self.read_session_row(sid, Source::TableAlone).await
+            }
+        }
+    }
+
+    /// Reads the user's row along with the session's.
+    async fn read_session_row(&self, sid: &str, source: Source) -> Step<Arc<Session>> {
+        let mut row = rows::one(self.ctx.db, SESSION_ROW, (sid,)).await?;
+        let stored: Option<String> = rows::column(&mut row, "sid")?;
+        if stored.as_deref() != Some(sid) {
+            return Err(Stop::Decline("session-unknown"));
+        }
+        let session = Session::from_row(&mut row, self.ctx.config.frappe, source)?;
+        let account = Account::from_row(&mut row, &session.user)?;
+        let accounts = &self.memory.accounts;
+        accounts.put(&session.user, self.now, Arc::new(account));
+        Ok(Arc::new(session))
+    }
+}
