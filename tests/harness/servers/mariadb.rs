@@ -151,12 +151,20 @@ fn data(dir: &Path) -> PathBuf {
     dir.join("data")
 }
 
+/// For the server's temporary tables. Each server has its own: one that starts deletes
+/// all temporary tables in its folder, those of others included.
+fn tmp(dir: &Path) -> PathBuf {
+    dir.join("tmp")
+}
+
 /// Makes the system tables.
 fn install(options: &MariaDbOptions, dir: &Path) -> Result<()> {
     let program = find_program(&["mariadb-install-db", "mysql_install_db"], PACKAGE)?;
+    std::fs::create_dir(tmp(dir))?;
     let mut command = Command::new(program);
     command
         .current_dir(dir)
+        .env("TMPDIR", tmp(dir))
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data(dir).display()))
         .arg(format!("--innodb-log-file-size={}M", options.log_file_mb))
@@ -176,6 +184,7 @@ fn launch(options: &MariaDbOptions, dir: &Path, port: u16) -> Result<Process> {
         .current_dir(dir)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data(dir).display()))
+        .arg(format!("--tmpdir={}", tmp(dir).display()))
         .arg(format!("--socket={}", socket(dir).display()))
         .arg(format!("--pid-file={}", dir.join("pid").display()))
         .arg(format!("--port={port}"))
