@@ -1,6 +1,7 @@
 //! Partitions for seasons of any name, made by many at once.
 
 use memora_core::ErrorKind;
+use memora_core::failpoint;
 use memora_core::store::partitions::{all, ensure, exists, is_missing};
 use memora_core::types::Season;
 use memora_tests::wait;
@@ -144,6 +145,35 @@ async fn many_processes_make_each_partition_once() {
 }
 
 #[tokio::test]
+async fn who_comes_second_finds_the_partition_made() {
+    let site = TestSite::new().await;
+    let point = failpoint::pause(&site.db_name, "before_add_partition");
+    let mut tasks = Vec::new();
+    // All three have seen that theirs is missing before the first one makes its own: the
+    // second wants the same value, the third the same name.
+    for season in ["a-b", "a-b", "a/b"] {
+        let db = engine(&site);
+        tasks.push(tokio::spawn(async move {
+            ensure(&db, &Season::stored(season)).await.unwrap()
+        }));
+        point.reached().await;
+    }
+    let db = engine(&site);
+    point.release();
+    wait::until("the first partition is there", || async {
+        (listed(&db).await.len() == 2).then_some(())
+    })
+    .await;
+    drop(point);
+    let mut made = Vec::new();
+    for task in tasks {
+        made.push(task.await.unwrap());
+    }
+    assert_eq!(made, [true, false, true]);
+    assert_eq!(listed(&db).await, ["SEASON-DEFAULT", "a-b", "a/b"]);
+}
+
+#[tokio::test]
 async fn readers_go_on_while_a_partition_waits_for_a_transaction() {
     let site = TestSite::new().await;
     let mut holder = site.db.get_conn().await.unwrap();
@@ -152,23 +182,26 @@ async fn readers_go_on_while_a_partition_waits_for_a_transaction() {
         .query_drop(format!("SELECT COUNT(*) FROM `{TRACKER}`"))
         .await
         .unwrap();
+    let point = failpoint::pause(&site.db_name, "before_add_partition");
     let ensuring = tokio::spawn({
         let db = engine(&site);
         async move { ensure(&db, &Season::stored("SEASON-2026")).await }
     });
-    // An ALTER that waited would hold all of these up until the transaction's end.
-    let reads = async {
-        for _ in 0..200 {
+    // An ALTER that waited would hold up the reads, and not come back for the next try.
+    let tries = async {
+        for _ in 0..5 {
+            point.reached().await;
+            point.release();
             let _: Vec<u64> = site
                 .query(&format!("SELECT COUNT(*) FROM `{TRACKER}`"), ())
                 .await;
         }
     };
-    tokio::time::timeout(wait::PATIENCE, reads)
+    tokio::time::timeout(wait::PATIENCE, tries)
         .await
-        .expect("reads while the ALTER waits");
-    assert!(!ensuring.is_finished());
+        .expect("five attempts and reads between them");
     holder.query_drop("COMMIT").await.unwrap();
+    drop(point);
     assert!(ensuring.await.unwrap().unwrap());
 }
 

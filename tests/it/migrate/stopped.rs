@@ -1,7 +1,10 @@
 //! Migrations that are stopped, or meet others.
 
+use std::time::Duration;
+
 use memora_core::failpoint;
 use memora_core::store::migrate::{self, Options, Step};
+use memora_tests::wait;
 use tokio::sync::Notify;
 
 use super::*;
@@ -79,6 +82,31 @@ async fn of_two_migrations_at_once_one_does_the_work() {
     let site = old_site().await;
     let (a, b) = tokio::join!(run(&site), run(&site));
     assert_ne!(a.unwrap().changed(), b.unwrap().changed());
+    assert_migrated(&site).await;
+}
+
+#[tokio::test]
+async fn a_migration_refuses_to_run_beside_another() {
+    let site = old_site().await;
+    let point = failpoint::pause(&site.db_name, "migrate_write_5");
+    let first = tokio::spawn({
+        let db = engine(&site);
+        async move { migrate::run(&db, &Options::at(now()), |_| {}).await }
+    });
+    point.reached().await;
+    let before = everything(&site).await;
+    let mut options = Options::at(now());
+    options.patience = Duration::ZERO;
+    let db = engine(&site);
+    let second = migrate::run(&db, &options, |_| {});
+    let refused = tokio::time::timeout(wait::PATIENCE, second)
+        .await
+        .expect("the second migration is refused at once")
+        .unwrap_err();
+    assert_eq!(refused.kind(), memora_core::ErrorKind::Unavailable);
+    assert_eq!(everything(&site).await, before);
+    drop(point);
+    first.await.unwrap().unwrap();
     assert_migrated(&site).await;
 }
 

@@ -31,7 +31,7 @@ pub(super) use naming::{DEFAULT_SEASON, partition_name};
 
 use crate::servers::mariadb::MariaDb;
 use crate::types::{Season, check_name};
-use crate::{Error, Result};
+use crate::{Error, Result, failpoint};
 
 /// The partitioned table that students' schedules are in.
 pub const TRACKER: &str = "tabPlayer Memory Tracker";
@@ -141,6 +141,8 @@ pub(super) async fn ensure_in(conn: &mut Conn, table: &str, season: &str) -> Res
                 } else {
                     Lock::Wait(1)
                 };
+                let scope = conn.opts().db_name().unwrap_or_default().to_owned();
+                failpoint::hit(&scope, "before_add_partition").await?;
                 match alter(conn, table, lock, &body).await {
                     Ok(()) => return Ok(true),
                     // Somebody made it, or one of that name for another season: look again.
