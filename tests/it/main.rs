@@ -10,6 +10,7 @@ mod harness;
 mod http_contract;
 mod interleavings;
 mod migrate;
+mod outages;
 mod read;
 mod rq;
 mod served;

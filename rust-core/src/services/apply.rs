@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::time::timeout;
 
 use super::Site;
 use crate::batch::Submission;
@@ -17,6 +18,9 @@ use crate::store::{journal, partitions};
 use crate::types::{Player, QuestionState, Season, UtcMicros};
 use crate::{Error, Result, failpoint};
 
+/// How long one try may take: longer than the server lets anybody wait for a lock (50 s),
+/// so that only a server that went silent meets it.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Tries after the first.
 const RETRIES: u32 = 3;
 /// First pause between tries; doubled each time.
@@ -65,7 +69,11 @@ async fn together(site: &Site, work: &[Work], worker: &str) -> Result<(), mysql_
         // A panic over one bad row must not end the worker, which would meet it again at
         // every start.
         let tried = AssertUnwindSafe(once(site, work, worker, tries + 1)).catch_unwind();
-        let error = match tried.await {
+        let tried = timeout(PATIENCE, tried).await.unwrap_or_else(|elapsed| {
+            let slow = Error::unavailable("The database is too slow", PAUSE);
+            Ok(Err(ours(slow.with_source(elapsed))))
+        });
+        let error = match tried {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error,
             Err(_) => ours(Error::internal("Applying the submit panicked")),

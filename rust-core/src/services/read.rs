@@ -7,17 +7,22 @@
 //! 4. With Redis away the table answers under the same bound, and the answer says so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
 pub use super::request::ReviewRequest;
 use super::{Site, fill, seasons};
 use crate::schedule_cache::Lookup;
+use crate::servers::mariadb::MariaDb;
 use crate::site_time::SiteZone;
 use crate::store::load::{self, Whose};
 use crate::store::seasons::SeasonRow;
 use crate::types::{Player, QuestionState, UtcMicros};
 use crate::{ErrorKind, Result};
+
+/// How long the table may take to answer.
+const TABLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -149,14 +154,14 @@ impl Page<'_> {
             site: &self.site.config.site,
         };
         let _turn = self.site.load_turn().await?;
-        load::due(
+        let page = load::due(
             &self.site.db,
             whose,
             self.subject.as_deref(),
             self.now,
             self.limit,
-        )
-        .await
+        );
+        MariaDb::within(TABLE_PATIENCE, page).await
     }
 }
 
