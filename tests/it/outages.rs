@@ -24,7 +24,7 @@ async fn crowd(site: &Arc<Site>, size: usize) -> (Vec<Result<ReviewSession>>, Du
         .collect();
     let mut answers = Vec::new();
     for reader in readers {
-        answers.push(reader.await.unwrap());
+        answers.push(reader.await.expect("a reader"));
     }
     (answers, started.elapsed())
 }

@@ -6,7 +6,8 @@ use memora_tests::{Due, TestSite};
 use serde_json::json;
 
 use crate::story::{
-    ANN, SEASON, apply_all, furnish, ids, read, site_with, submit, try_read, warm, warm_with,
+    ANN, SEASON, ann, apply_all, furnish, ids, is_complete, read, season, site_with, submit,
+    try_read, warm, warm_with,
 };
 
 #[tokio::test]
@@ -111,6 +112,68 @@ async fn the_subject_filter_counts_that_subject_alone() {
         .unwrap();
     assert_eq!(after.total_due, 19);
     assert_eq!(ids(&after)[0], before.questions[1].question_id);
+}
+
+/// Which fill the details are of.
+async fn fill_of(test: &TestSite, site: &memora_core::services::Site) -> Option<String> {
+    let mut redis = test.cache.connection().await;
+    redis::cmd("HGET")
+        .arg(site.cache.keys(&ann(), &season()).details())
+        .arg("m")
+        .query_async(&mut redis)
+        .await
+        .expect("HGET")
+}
+
+#[tokio::test]
+async fn subjects_asked_for_in_turn_stay_in_the_cache() {
+    let test = site_with(90, 60).await;
+    let site = test.site().await;
+    let subjects = ["Mathematics", "Physics", "History"];
+    for subject in subjects {
+        try_read(&site, json!({ "subject": subject }))
+            .await
+            .unwrap();
+        memora_tests::wait::until("the fill", || async {
+            is_complete(&site, Some(subject)).await.then_some(())
+        })
+        .await;
+    }
+    for subject in subjects {
+        assert!(is_complete(&site, Some(subject)).await, "{subject}");
+    }
+    // Also over a refill for another reason.
+    warm(&site).await;
+    let filled = fill_of(&test, &site).await;
+    for subject in subjects {
+        let session = try_read(&site, json!({ "subject": subject }))
+            .await
+            .unwrap();
+        assert_eq!(session.total_due, 20, "{subject}");
+        assert!(is_complete(&site, Some(subject)).await, "{subject}");
+    }
+    assert_eq!(fill_of(&test, &site).await, filled);
+}
+
+#[tokio::test]
+async fn subjects_that_do_not_exist_cost_no_fill_and_leave_no_key() {
+    let test = site_with(9, 9).await;
+    let site = test.site().await;
+    warm(&site).await;
+    let keys = || async {
+        let mut redis = test.cache.connection().await;
+        let keys: u64 = redis::cmd("DBSIZE").query_async(&mut redis).await.unwrap();
+        (keys, fill_of(&test, &site).await)
+    };
+    let before = keys().await;
+    for i in 0..20 {
+        let session = try_read(&site, json!({"subject": format!("Subject {i}")}))
+            .await
+            .unwrap();
+        assert_eq!((session.total_due, session.is_degraded), (0, false));
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(keys().await, before);
 }
 
 #[tokio::test]

@@ -77,9 +77,12 @@ pub async fn get_review_session(
             season: String::new(),
         });
     };
-    let subject = match &request.subject {
-        Some(asked) => Some(seasons::subject(site, asked).await?),
-        None => None,
+    let (subject, cached) = match &request.subject {
+        Some(asked) => match seasons::subject(site, asked).await? {
+            Some(stored) => (Some(stored), true),
+            None => (Some(asked.clone()), false),
+        },
+        None => (None, true),
     };
     let zone = site.zone(now).await?;
     let page = Page {
@@ -87,6 +90,7 @@ pub async fn get_review_session(
         player,
         season: &season,
         subject,
+        cached: cached && season.enable_redis,
         limit: request.limit as usize,
         now,
     };
@@ -108,6 +112,9 @@ struct Page<'a> {
     player: &'a Player,
     season: &'a SeasonRow,
     subject: Option<String>,
+    /// Whether the cache may answer, and be filled. Not for a subject that does not exist:
+    /// anybody can think of another one each time, and each would cost a fill.
+    cached: bool,
     limit: usize,
     now: UtcMicros,
 }
@@ -115,7 +122,7 @@ struct Page<'a> {
 impl Page<'_> {
     /// Questions, total, degraded.
     async fn find(&self, zone: SiteZone) -> Result<(Vec<QuestionState>, u64, bool)> {
-        if !self.season.enable_redis {
+        if !self.cached {
             let page = self.table_page(zone).await?;
             return Ok((page.questions, page.total, false));
         }

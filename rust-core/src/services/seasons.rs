@@ -123,7 +123,7 @@ async fn load(site: &Site, name: &str, now: UtcMicros) -> Result<Option<SeasonRo
 
 /// Stored spellings of subjects by the spelling asked for.
 pub(super) struct Subjects {
-    known: Mutex<std::collections::HashMap<String, (Instant, String)>>,
+    known: Mutex<std::collections::HashMap<String, (Instant, Option<String>)>>,
 }
 
 impl Subjects {
@@ -134,11 +134,11 @@ impl Subjects {
     }
 }
 
-/// The stored spelling of a subject; as given if there is no such subject.
+/// The stored spelling of a subject; `None` if there is no such subject.
 ///
 /// # Errors
 /// `Unavailable` if the database is away and the subject was never asked for.
-pub(super) async fn subject(site: &Site, asked: &str) -> Result<String> {
+pub(super) async fn subject(site: &Site, asked: &str) -> Result<Option<String>> {
     let lock = || {
         site.subjects
             .known
@@ -153,7 +153,7 @@ pub(super) async fn subject(site: &Site, asked: &str) -> Result<String> {
         return Ok(stored.clone());
     }
     let stored = match MariaDb::within(PATIENCE, seasons::subject(&site.db, asked)).await {
-        Ok(stored) => stored.unwrap_or_else(|| asked.to_owned()),
+        Ok(stored) => stored,
         Err(error) => return last.map(|(_, stored)| stored).ok_or(error),
     };
     let mut known = lock();
