@@ -72,6 +72,19 @@ impl SiteZone {
         utc.with_timezone(&self.0).naive_local()
     }
 
+    /// The last stored wall time that means `now` or earlier ([`SiteZone::to_utc`]): what a
+    /// query compares stored times with. While a fold is gone through a second time, all
+    /// of it is past.
+    pub fn latest_wall(self, now: UtcMicros) -> NaiveDateTime {
+        let wall = self.to_wall(now);
+        match self.occurrences(wall) {
+            MappedLocalTime::Ambiguous(first, second) if first < second && now == second => {
+                self.to_wall(self.settle(now)) - TimeDelta::microseconds(1)
+            }
+            _ => wall,
+        }
+    }
+
     /// The moment that a stored wall time means: in a fold the first of the two, in a gap
     /// the end of the gap. Finer fractions than microseconds are cut off.
     pub fn to_utc(self, wall: NaiveDateTime) -> UtcMicros {
@@ -391,6 +404,46 @@ mod tests {
     }
 
     #[test]
+    fn a_query_finds_what_is_due_in_a_fold() {
+        for (name, now, latest) in [
+            (
+                "Europe/Berlin",
+                "2026-10-25 00:30:00",
+                "2026-10-25 02:30:00",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25 00:59:59.999999",
+                "2026-10-25 02:59:59.999999",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25 01:00:00",
+                "2026-10-25 02:59:59.999999",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25 01:30:00.5",
+                "2026-10-25 02:59:59.999999",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25 02:00:00",
+                "2026-10-25 03:00:00",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-03-29 01:00:00",
+                "2026-03-29 03:00:00",
+            ),
+            ("Asia/Kolkata", "2026-10-25 01:30:00", "2026-10-25 07:00:00"),
+        ] {
+            let (zone, now) = (zone(name), utc(now));
+            assert_eq!(zone.latest_wall(now), wall(latest), "{now:?} in {name}");
+        }
+    }
+
+    #[test]
     fn times_are_written_as_frappe_and_clients_expect() {
         let (berlin, t) = (zone("Europe/Berlin"), utc("2026-01-19 09:00:00"));
         assert_eq!(berlin.iso(t), "2026-01-19T10:00:00");
@@ -510,6 +563,11 @@ mod tests {
         assert!(settled == t || settled.0 % MICROS == 0, "{}", context());
         assert_eq!(zone.to_utc(zone.to_wall(settled)), settled, "{}", context());
         assert_eq!(zone.settle(settled), settled, "{}", context());
+        // The last wall time that is past, and the first that is not.
+        let latest = zone.latest_wall(t);
+        assert!(zone.to_utc(latest) <= t, "{}", context());
+        let next = zone.to_utc(latest + TimeDelta::microseconds(1));
+        assert!(next > t || next.0 == LATEST, "{}", context());
     }
 
     fn any_zone() -> impl Strategy<Value = SiteZone> {

@@ -6,8 +6,8 @@ use memora_tests::{Due, TestSite};
 use serde_json::json;
 
 use crate::story::{
-    ANN, SEASON, ann, apply_all, furnish, ids, is_complete, read, season, site_with, submit,
-    try_read, warm, warm_with,
+    ANN, SEASON, ann, apply_all, furnish, ids, is_complete, read, read_at, season, site_with,
+    submit, try_read, warm, warm_with,
 };
 
 #[tokio::test]
@@ -328,4 +328,42 @@ async fn without_redis_the_table_answers_degraded() {
     let answer = submit(&unread, "s-2", &[&question_id(1)]).await;
     assert!(answer.is_degraded);
     assert_eq!(read(&unread).await.total_due, 8);
+}
+
+#[tokio::test]
+async fn warm_and_cold_agree_all_through_the_night_when_clocks_change() {
+    let test = TestSite::builder()
+        .zone(chrono_tz::Tz::Europe__Berlin)
+        .build()
+        .await;
+    furnish(&test, 12, 12).await;
+    // Due every ten minutes from 2:00 on, an hour that this night has twice.
+    for i in 0..12 {
+        test.exec(
+            "UPDATE `tabPlayer Memory Tracker` SET next_review_date = \
+             '2026-10-25 02:00:00' + INTERVAL ? MINUTE WHERE question_id = ?",
+            (10 * i, question_id(i)),
+        )
+        .await;
+    }
+    let site = test.site().await;
+    warm(&site).await;
+    let midnight = 1_792_886_400; // 2026-10-25 00:00:00 UTC, 2:00 in Berlin.
+    for (minutes, due) in [
+        (-1, 0),
+        (0, 1),
+        (25, 3),
+        (59, 6),
+        (60, 6),
+        (85, 6),
+        (125, 7),
+    ] {
+        let now = memora_core::types::UtcMicros((midnight + 60 * minutes) * 1_000_000);
+        let ask = || read_at(&site, now);
+        let warm_answer = ask().await;
+        assert_eq!(warm_answer.total_due, due, "{minutes} minutes");
+        crate::story::forget(&test).await;
+        assert_eq!(ask().await, warm_answer, "{minutes} minutes");
+        warm(&site).await;
+    }
 }

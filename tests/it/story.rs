@@ -49,6 +49,13 @@ pub(crate) async fn try_read(site: &Arc<Site>, request: Value) -> Result<ReviewS
     get_review_session(site, &ann(), &request, UtcMicros::now()).await
 }
 
+pub(crate) async fn read_at(site: &Arc<Site>, now: UtcMicros) -> ReviewSession {
+    let request = ReviewRequest::from_args(&args(json!({"limit": 50}))).expect("a request");
+    get_review_session(site, &ann(), &request, now)
+        .await
+        .expect("a review session")
+}
+
 pub(crate) async fn read(site: &Arc<Site>) -> ReviewSession {
     try_read(site, json!({"limit": 50}))
         .await

@@ -36,7 +36,8 @@ local function standing(key, own)
     return COMPLETE
   end
   local head = string.match(own, '^%z[^:]*:')
-  for _, member in ipairs(redis.call('ZREVRANGEBYSCORE', key, '+inf', '+inf', 'LIMIT', 0, 4)) do
+  -- Markers begin with a zero byte: they come first, however many others are there.
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, '+inf', '+inf', 'LIMIT', 0, 4)) do
     if string.sub(member, 1, #head) == head and string.sub(member, -16) == here then
       return FOREIGN
     end
