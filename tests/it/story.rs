@@ -10,7 +10,7 @@ use memora_core::services::{Site, apply, fill};
 use memora_core::store::apply::Work;
 use memora_core::store::journal;
 use memora_core::types::{Player, Season, UtcMicros};
-use memora_tests::{Due, TestSite};
+use memora_tests::{Due, TestSite, wait};
 use serde_json::{Value, json};
 
 pub(crate) const SEASON: &str = "SEASON-2026";
@@ -92,10 +92,12 @@ pub(crate) async fn warm(site: &Site) {
 
 pub(crate) async fn warm_with(site: &Site, subjects: &[&str]) {
     let subjects: Vec<String> = subjects.iter().map(|s| (*s).to_owned()).collect();
-    let filled = fill::run(site, &ann(), &season(), &subjects)
-        .await
-        .expect("a fill");
-    assert_eq!(filled, fill::Filled::Yes);
+    // A fill in the background, which an earlier read began, may hold the lease.
+    wait::until("the schedule is filled", || async {
+        let filled = fill::run(site, &ann(), &season(), &subjects).await;
+        (filled.expect("a fill") == fill::Filled::Yes).then_some(())
+    })
+    .await;
 }
 
 /// Drops the student's keys, as an eviction or a wipe would.
