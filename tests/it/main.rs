@@ -13,6 +13,7 @@ mod read;
 mod rq;
 mod served;
 mod server;
+mod sites;
 mod story;
 mod submit;
 mod worker;
