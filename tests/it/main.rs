@@ -4,6 +4,7 @@
 mod apply;
 mod auth;
 mod bad_input;
+mod bad_rows;
 mod counts;
 mod harness;
 mod http_contract;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use memora_core::Result;
 use memora_core::batch::Door;
+use memora_core::schedule_cache::Lookup;
 use memora_core::services::read::{ReviewRequest, ReviewSession, get_review_session};
 use memora_core::services::submit::{SubmitAnswer, SubmitRequest, submit_review_session};
 use memora_core::services::{Site, apply, fill};
@@ -98,6 +99,16 @@ pub(crate) async fn warm_with(site: &Site, subjects: &[&str]) {
         (filled.expect("a fill") == fill::Filled::Yes).then_some(())
     })
     .await;
+}
+
+/// Whether the cache can answer, for one subject if given.
+pub(crate) async fn is_complete(site: &Site, subject: Option<&str>) -> bool {
+    matches!(
+        site.cache
+            .due(&ann(), &season(), subject, UtcMicros::now(), 1)
+            .await,
+        Ok(Lookup::Complete(_))
+    )
 }
 
 /// Drops the student's keys, as an eviction or a wipe would.
