@@ -1,6 +1,8 @@
 //! Integration tests over real servers: one binary, so that it links once and all
 //! tests share the harness.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 mod apply;
 mod auth;
 mod bad_input;
