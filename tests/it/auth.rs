@@ -472,7 +472,7 @@ async fn api_keys_by_token_and_basic() {
         (format!("token {key}:{secret}x"), "Unauthorized"),
         (format!("token {key}:"), "Unauthorized"),
         (format!("token :{secret}"), "Unauthorized"),
-        (format!("token :"), "Unauthorized"),
+        ("token :".to_owned(), "Unauthorized"),
         (format!("token nosuchkey:{secret}"), "Unauthorized"),
         (format!("token {}:x", "k".repeat(5000)), "Unauthorized"),
         (format!("token {key}:{secret}:"), "Unauthorized"),
