@@ -1,6 +1,8 @@
 //! Integration tests over real servers: one binary, so that it links once and all
 //! tests share the harness.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 mod apply;
 mod auth;
 mod bad_input;
@@ -15,6 +17,7 @@ mod read;
 mod rq;
 mod served;
 mod server;
+mod sites;
 mod story;
 mod submit;
 mod worker;

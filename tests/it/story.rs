@@ -11,7 +11,7 @@ use memora_core::services::{Site, apply, fill};
 use memora_core::store::apply::Work;
 use memora_core::store::journal;
 use memora_core::types::{Player, Season, UtcMicros};
-use memora_tests::{Due, TestSite};
+use memora_tests::{Due, TestSite, wait};
 use serde_json::{Value, json};
 
 pub(crate) const SEASON: &str = "SEASON-2026";
@@ -100,8 +100,8 @@ pub(crate) async fn warm(site: &Site) {
 
 pub(crate) async fn warm_with(site: &Site, subjects: &[&str]) {
     let subjects: Vec<String> = subjects.iter().map(|s| (*s).to_owned()).collect();
-    // A read before may have started a fill that is still under way.
-    memora_tests::wait::until("a fill", || async {
+    // A fill in the background, which an earlier read began, may hold the lease.
+    wait::until("the schedule is filled", || async {
         let filled = fill::run(site, &ann(), &season(), &subjects).await;
         (filled.expect("a fill") == fill::Filled::Yes).then_some(())
     })

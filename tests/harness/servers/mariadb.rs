@@ -159,6 +159,7 @@ fn install(options: &MariaDbOptions, dir: &Path) -> Result<()> {
         .current_dir(dir)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data(dir).display()))
+        .arg(format!("--tmpdir={}", dir.display()))
         .arg(format!("--innodb-log-file-size={}M", options.log_file_mb))
         .args(["--auth-root-authentication-method=normal"])
         .args(["--skip-test-db", "--skip-name-resolve"]);
@@ -176,6 +177,9 @@ fn launch(options: &MariaDbOptions, dir: &Path, port: u16) -> Result<Process> {
         .current_dir(dir)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data(dir).display()))
+        // A server that starts deletes the temporary tables in this folder, also those
+        // of another server.
+        .arg(format!("--tmpdir={}", dir.display()))
         .arg(format!("--socket={}", socket(dir).display()))
         .arg(format!("--pid-file={}", dir.join("pid").display()))
         // In /tmp a server that starts deletes the temporary tables of all others.
