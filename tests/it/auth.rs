@@ -1,6 +1,8 @@
 //! Who is asking, on real servers: every test is a site of its own with what Frappe
 //! would have written.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
@@ -213,7 +215,7 @@ async fn an_unreadable_session_is_never_a_guest() {
     let hostile: [&[u8]; 8] = [
         b"",
         b"garbage",
-        b"cposix\nsystem\n(Vtouch /tmp/x\ntR.",
+        b"cposix\nsystem\n(Vtrue\ntR.",
         b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\xff.",
         b"}X\x04\x00\x00\x00data}s.",
         b"]q\x00h\x00a.",
@@ -472,7 +474,7 @@ async fn api_keys_by_token_and_basic() {
         (format!("token {key}:{secret}x"), "Unauthorized"),
         (format!("token {key}:"), "Unauthorized"),
         (format!("token :{secret}"), "Unauthorized"),
-        (format!("token :"), "Unauthorized"),
+        ("token :".to_owned(), "Unauthorized"),
         (format!("token nosuchkey:{secret}"), "Unauthorized"),
         (format!("token {}:x", "k".repeat(5000)), "Unauthorized"),
         (format!("token {key}:{secret}:"), "Unauthorized"),
@@ -841,19 +843,47 @@ async fn a_session_that_was_logged_out_does_not_come_back() {
 async fn a_csrf_token_that_came_meanwhile_is_kept() {
     let test = TestSite::new().await;
     let ann = test.add_student("ann@example.com").await;
-    let door = Door::of(&test).await;
-    let old = add_session(&test, &ann, TimeDelta::seconds(601), None).await;
-    let refresh = door.refresh_of(&old.sid, now()).await.unwrap();
-    // Frappe gives it a token and extends it, in its own order.
-    let mut with_token = old.clone();
-    with_token.csrf_token = Some("token".to_owned());
-    with_token.last_updated += TimeDelta::seconds(700);
-    test.exec("DELETE FROM tabSessions WHERE sid = ?", (&old.sid,))
-        .await;
-    test.write_session(&with_token).await;
-    let before = stored(&test, &old.sid).await;
-    door.auth.refresh(&door.ctx(), &refresh).await.unwrap();
-    assert_eq!(stored(&test, &old.sid).await, before);
+    let door = Arc::new(Door::of(&test).await);
+    // Before and after the row was read; extended later, and a little earlier, than here.
+    for (point, seconds) in [
+        (None, 700),
+        (None, 600),
+        (Some("session_row_read"), 700),
+        (Some("session_row_read"), 600),
+        (Some("session_row_refreshed"), 700),
+    ] {
+        let old = add_session(&test, &ann, TimeDelta::seconds(601), None).await;
+        let refresh = door.refresh_of(&old.sid, now()).await.unwrap();
+        // Frappe gives it a token, and extends it.
+        let mut with_token = old.clone();
+        with_token.csrf_token = Some("token".to_owned());
+        with_token.last_updated += TimeDelta::seconds(seconds);
+        let frappe = async || {
+            test.exec("DELETE FROM tabSessions WHERE sid = ?", (&old.sid,))
+                .await;
+            test.write_session(&with_token).await;
+        };
+        let paused = match point {
+            Some(point) => Some(failpoint::pause(&test.name, point)),
+            None => {
+                frappe().await;
+                None
+            }
+        };
+        let task = {
+            let door = door.clone();
+            tokio::spawn(async move { door.auth.refresh(&door.ctx(), &refresh).await })
+        };
+        if let Some(paused) = paused {
+            paused.reached().await;
+            frappe().await;
+        }
+        task.await.unwrap().unwrap();
+        let (entry, _, row) = stored(&test, &old.sid).await;
+        assert_eq!(entry, Some(with_token.pickle()), "{point:?} {seconds}");
+        let row = row.unwrap();
+        assert!(row.contains("'csrf_token': 'token'"), "{point:?} {seconds}");
+    }
 }
 
 #[tokio::test]
