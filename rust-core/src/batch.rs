@@ -26,6 +26,17 @@ pub enum Door {
     Cli,
 }
 
+impl Door {
+    /// Its name in tables and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Python => "python",
+            Self::Cli => "cli",
+        }
+    }
+}
+
 /// A random value made per request and process: tells the winner of several attempts at
 /// the same submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

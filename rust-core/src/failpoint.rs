@@ -38,6 +38,7 @@ mod with_feature {
             go: Arc<Semaphore>,
         },
         Fail,
+        Panic,
         Exit,
     }
 
@@ -72,6 +73,9 @@ mod with_feature {
     ///
     /// # Errors
     /// The error that a test planted.
+    ///
+    /// # Panics
+    /// If a test asked for it.
     pub async fn hit(scope: &str, point: &str) -> Result<()> {
         let action = {
             let points = points();
@@ -83,6 +87,7 @@ mod with_feature {
         match action {
             None => Ok(()),
             Some(Action::Fail) => Err(Error::internal(format!("failpoint {point}"))),
+            Some(Action::Panic) => panic!("failpoint {point}"),
             Some(Action::Exit) => std::process::exit(137),
             Some(Action::Pause { reached, go }) => {
                 reached.add_permits(1);
@@ -147,7 +152,15 @@ mod with_feature {
         Failing { key }
     }
 
-    /// See [`fail`].
+    /// Makes every operation of `scope` panic at `point` until the guard is dropped.
+    #[must_use]
+    pub fn panic(scope: &str, point: &str) -> Failing {
+        let key = (scope.to_owned(), point.to_owned());
+        points().insert(key.clone(), Action::Panic);
+        Failing { key }
+    }
+
+    /// See [`fail`] and [`panic`](fn@panic).
     pub struct Failing {
         key: (String, String),
     }

@@ -19,6 +19,7 @@
 //! | [`queue`] | RQ's wire format: producer and worker protocol |
 //! | [`services`] | the operations, built from the parts above |
 //! | [`servers`] | connections to Redis and MariaDB, nothing else |
+//! | [`pickle`] | Python's pickle format, for plain data only |
 //! | `failpoint` | places where a test stops or kills an operation |
 //!
 //! # Rules
@@ -33,6 +34,7 @@ pub mod config;
 pub mod error;
 pub mod failpoint;
 pub mod frappe;
+pub mod pickle;
 pub mod queue;
 pub mod schedule_cache;
 pub mod scheduling;

@@ -1,3 +1,7 @@
 //! `memora-srs`: see `memora-srs --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    memora_sidecar::cli::main()
+}

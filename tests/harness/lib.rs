@@ -6,6 +6,12 @@
 //! | [`site`] | [`TestSite`]: a Frappe-shaped site in a database and Redis databases of its own |
 //! | [`people`] | students with API credentials and Frappe's sessions |
 //! | [`questions`] | seasons and tracked questions |
+//! | [`programs`] | `memora-srs` as processes: sidecar, worker, commands |
+//! | [`http`] | an HTTP client that hides nothing |
+//! | [`count`] | what Redis and MariaDB were asked, counted on the server |
+//! | [`proxy`] | delays, cuts and black holes between client and server |
+//! | [`load`] | load at a planned rate, and its latencies |
+//! | [`wait`] | waiting for something to become true |
 //! | [`scratch`] | the temporary folder of this process |
 //! | [`process`] | child processes that cannot outlive us |
 //!
@@ -20,13 +26,21 @@
 //! The verbs of a site panic when they fail, naming what failed: in a test that is the
 //! clearest report.
 
+pub mod count;
+pub mod http;
+pub mod load;
 pub mod people;
 pub mod process;
+pub mod programs;
+pub mod proxy;
 pub mod questions;
 pub mod scratch;
 pub mod servers;
 pub mod site;
+pub mod wait;
 
+pub use http::Http;
 pub use people::{Role, Session, Student};
+pub use programs::{Sidecar, Worker};
 pub use questions::Due;
 pub use site::TestSite;

@@ -173,11 +173,11 @@ impl Drop for Process {
     }
 }
 
-/// Runs a program to its end.
+/// Runs a program to its end and returns what it printed to standard output.
 ///
 /// # Errors
 /// If it cannot be started or fails; with the end of its output.
-pub fn run(name: &str, mut command: Command) -> Result<()> {
+pub fn run(name: &str, mut command: Command) -> Result<String> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -187,7 +187,7 @@ pub fn run(name: &str, mut command: Command) -> Result<()> {
         .wait_with_output()
         .with_context(|| format!("waiting for {name}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let text = [output.stdout, output.stderr].concat();
     bail!(

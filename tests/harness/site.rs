@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
+use chrono::Utc;
 use chrono_tz::Tz;
-use memora_core::config::{DbConfig, FrappeVersion, Secret, SiteConfig, SrsConfig};
+use memora_core::config::{FrappeVersion, SiteConfig};
 use memora_core::services::Site;
+use memora_core::store::migrate;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts};
 use serde_json::{Map, Value, json};
@@ -102,39 +104,21 @@ impl TestSite {
 
     /// What the engine knows about the site.
     pub fn config(&self) -> SiteConfig {
-        let cache = Secret::new(self.cache.url());
-        SiteConfig {
-            site: self.name.clone(),
-            sites_path: self.sites_path.clone(),
-            db: DbConfig {
-                name: self.db_name.clone(),
-                user: self.db_name.clone(),
-                password: Secret::new(self.db_password.clone()),
-                host: "127.0.0.1".to_owned(),
-                port: self.mariadb.port(),
-                socket: None,
-            },
-            srs_redis: cache.clone(),
-            redis_cache: cache,
-            redis_queue: Secret::new(self.queue.url()),
-            bench_id: self.bench_id.clone(),
-            encryption_key: Some(Secret::new(self.encryption_key.clone())),
-            maintenance_mode: false,
-            ignore_csrf: false,
-            frappe: self.frappe,
-            rq_major: 1,
-            decline_all: None,
-            custom_queues: vec!["srs_write".to_owned()],
-            srs: SrsConfig::default(),
-        }
+        memora_core::config::load(&self.sites_path, &self.name).expect("the configuration")
     }
 
     /// Brings the schema up to date, as `memora-srs migrate` does.
     ///
     /// # Panics
     /// If a step fails.
-    #[expect(clippy::unused_async, reason = "the migration does I/O")]
-    pub async fn migrate(&self) {}
+    pub async fn migrate(&self) {
+        let db = memora_core::servers::mariadb::MariaDb::new(&self.config().db, 2);
+        let options = migrate::Options::at(self.wall(Utc::now()));
+        migrate::run(&db, &options, |_| {})
+            .await
+            .expect("migrating the site");
+        db.close().await;
+    }
 
     /// Runs one statement; says how many rows it changed.
     ///

@@ -1,7 +1,16 @@
 //! The harness itself: what other tests lean on.
 
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use memora_core::config::Secret;
+use memora_core::servers::redis::RedisLink;
+use memora_tests::count::{RedisCounter, SqlCounter};
+use memora_tests::process;
+use memora_tests::proxy::{Fault, Proxy};
 use memora_tests::servers::{MariaDb, MariaDbOptions, Redis, RedisOptions};
-use memora_tests::{Due, TestSite};
+use memora_tests::{Due, TestSite, wait};
 use mysql_async::prelude::Queryable;
 use redis::AsyncCommands;
 
@@ -51,7 +60,7 @@ async fn the_engine_opens_a_site_and_reaches_its_servers() {
         .await
         .unwrap();
     assert_eq!(users, ["Administrator", "Guest"]);
-    for link in [&site.srs_redis, &site.cache_redis, &site.queue_redis] {
+    for link in [&site.cache_redis, &site.queue_redis] {
         let pong: String = link.query(&redis::cmd("PING")).await.unwrap();
         assert_eq!(pong, "PONG");
     }
@@ -94,4 +103,137 @@ async fn a_committed_row_survives_the_death_of_mariadb() {
     let mut root = mariadb.root().await.unwrap();
     let rows: Vec<u32> = root.query("SELECT a FROM d.t").await.unwrap();
     assert_eq!(rows, [7]);
+}
+
+#[tokio::test]
+async fn redis_commands_of_clients_are_counted_and_those_of_scripts_are_not() {
+    let test = TestSite::new().await;
+    let other = TestSite::new().await;
+    let mut redis = test.cache.connection().await;
+    let mut elsewhere = other.cache.connection().await;
+    let mut counter = RedisCounter::start(&test.cache).await;
+
+    let _: () = redis.set("a", 1).await.unwrap();
+    let _: () = elsewhere.set("b", 1).await.unwrap();
+    let _: i32 = redis::cmd("EVAL")
+        .arg("redis.call('SET', KEYS[1], '2') return redis.call('STRLEN', KEYS[1])")
+        .arg(1)
+        .arg("a")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    let seen = counter.take().await;
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    assert_eq!(seen[0], r#""SET" "a" "1""#);
+    assert!(seen[1].starts_with(r#""EVAL""#));
+    assert_eq!(counter.take().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn statements_of_the_site_are_counted() {
+    let test = TestSite::builder().own_mariadb().build().await;
+    test.query::<u32>("SELECT ? + 1", (1,)).await;
+    let counter = SqlCounter::start(&test).await;
+
+    test.query::<u32>("SELECT ? + 1", (2,)).await;
+    test.exec("DELETE FROM tabSessions WHERE sid = 'x'", ())
+        .await;
+    let seen = counter.take().await;
+    // The pool resets a connection before it lends it again, which is no statement.
+    assert_eq!(
+        seen,
+        ["SELECT 2 + 1", "DELETE FROM tabSessions WHERE sid = 'x'"]
+    );
+    assert_eq!(counter.take().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_proxy_counts_round_trips_and_makes_trouble() {
+    let redis = Redis::start(RedisOptions::default()).await.unwrap();
+    let proxy = Proxy::start(redis.port()).await;
+    let url = Secret::new(format!("redis://{}", proxy.address));
+    let link = Arc::new(RedisLink::new("redis_cache", url.expose()).unwrap());
+    let ping = redis::cmd("PING");
+    link.query::<String>(&ping).await.unwrap();
+
+    let before = proxy.round_trips();
+    let mut pipeline = redis::pipe();
+    pipeline.set("a", 1).ignore().incr("a", 1);
+    let _: (i32,) = link.pipeline(&pipeline).await.unwrap();
+    assert_eq!(proxy.round_trips(), before + 1);
+    link.query::<String>(&ping).await.unwrap();
+    assert_eq!(proxy.round_trips(), before + 2);
+    assert_eq!(proxy.connections(), 1);
+
+    // Done, but nobody hears of it.
+    proxy.set(Fault::HoldAnswers);
+    assert!(
+        link.query::<i32>(redis::cmd("INCR").arg("a"))
+            .await
+            .is_err()
+    );
+    let value: i32 = redis.connection().await.get("a").await.unwrap();
+    assert_eq!(value, 3);
+
+    // Neither done nor answered.
+    proxy.set(Fault::BlackHole);
+    assert!(
+        link.query::<i32>(redis::cmd("INCR").arg("a"))
+            .await
+            .is_err()
+    );
+    let value: i32 = redis.connection().await.get("a").await.unwrap();
+    assert_eq!(value, 3);
+
+    proxy.set(Fault::Cut);
+    assert!(link.query::<String>(&ping).await.is_err());
+    proxy.set(Fault::Delay(Duration::from_millis(5)));
+    wait::until("Redis is back", || async {
+        link.query::<String>(&ping).await.ok()
+    })
+    .await;
+}
+
+/// Run by the test below in a process of its own.
+#[tokio::test]
+#[ignore = "a part of the test below: waits to be killed"]
+async fn part_starts_servers_and_waits() {
+    let redis = Redis::start(RedisOptions::default()).await.unwrap();
+    println!("socket {}", redis.socket().display());
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn nothing_outlives_a_killed_test() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "harness::part_starts_servers_and_waits"]);
+    command.args(["--ignored", "--nocapture", "--test-threads=1"]);
+    let part = process::Process::start("part", command, log.path()).unwrap();
+    let socket = wait::until("the part has started Redis", || async {
+        let log = part.log();
+        let (_, rest) = log.split_once("socket ")?;
+        let (socket, _) = rest.split_once('\n')?;
+        Some(std::path::PathBuf::from(socket))
+    })
+    .await;
+    tokio::net::UnixStream::connect(&socket).await.unwrap();
+
+    part.kill();
+    wait::until("Redis is gone", || async {
+        tokio::net::UnixStream::connect(&socket).await.err()
+    })
+    .await;
+    // The folder of the killed process goes when the next one makes its own.
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "harness::part_makes_a_folder", "--ignored"]);
+    process::run("part", command).unwrap();
+    assert!(!socket.parent().unwrap().exists());
+}
+
+/// Run by the test above in a process of its own.
+#[test]
+#[ignore = "a part of the test above"]
+fn part_makes_a_folder() {
+    memora_tests::scratch::new_dir("x").unwrap();
 }

@@ -1,13 +1,127 @@
 //! What the bench's two JSON files, and the environment, say about a site.
+//!
+//! `sites/common_site_config.json`, overlaid by `sites/<site>/site_config.json` key by key
+//! (nested values are replaced whole), overlaid by the environment variables that the
+//! installed Frappe reads. Nothing else needs to be configured, and nothing is written.
+//!
+//! # Frappe's keys
+//!
+//! Read as Frappe reads them; unset, `null` and `""` are the same.
+//!
+//! | key | meaning | default |
+//! |---|---|---|
+//! | `db_name` | database; a site without one does not exist | required |
+//! | `db_user` | user (Frappe 16; used here whenever given) | `db_name` |
+//! | `db_password` | its password | empty |
+//! | `db_host`, `db_port` | where MariaDB listens | 127.0.0.1, 3306 |
+//! | `db_socket` | unix socket, wins over host and port (Frappe 16; used here whenever given) | none |
+//! | `db_type` | refused unless `mariadb` | mariadb |
+//! | `db_ssl_*` | TLS: refused for now, rather than connecting without | none |
+//! | `redis_cache` | Redis with the login sessions | `redis://127.0.0.1:13311` |
+//! | `redis_queue` | Redis with RQ's queues | `redis://127.0.0.1:11311` |
+//! | `use_rq_auth`, `rq_username`, `rq_password` | login at `redis_queue`, unless its URL has one; the user defaults to the bench's id | off |
+//! | `redis_*_sentinel_enabled`, `redis_*cluster*` | refused for now | off |
+//! | `bench_id` | prefix of RQ's queue names | `FRAPPE_BENCH_ROOT`, else the bench's real path, with dashes for slashes |
+//! | `workers` | queues besides short, default and long | none |
+//! | `encryption_key` | Fernet key of API secrets | none |
+//! | `maintenance_mode` | requests are answered 503 | off |
+//! | `ignore_csrf` | CSRF tokens are not checked | off |
+//! | `extra_config`, `deny_multiple_sessions`, `rate_limit`, `allow_reads_during_maintenance` in maintenance | the sidecar leaves every request to Frappe | off |
+//!
+//! Variables: `FRAPPE_REDIS_CACHE`, `FRAPPE_REDIS_QUEUE`, `FRAPPE_DB_TYPE`,
+//! `FRAPPE_DB_HOST`, `FRAPPE_DB_PORT` and `FRAPPE_BENCH_ROOT` (Frappe 15, 16),
+//! `FRAPPE_DB_SOCKET`, `FRAPPE_DB_USER`, `FRAPPE_DB_NAME`, `FRAPPE_DB_PASSWORD` (16), and
+//! `RQ_ADMIN_PASWORD`, the default user's password at `redis_queue` without `use_rq_auth`.
+//!
+//! Redis URLs are `redis://[user:password@]host[:port][/database]` or
+//! `unix:///path[?db=][&password=]`; `rediss://` is refused for now.
+//!
+//! # Our keys
+//!
+//! Numbers are whole, also as text; switches are 0, 1, true or false. Out of range or of
+//! another type is refused; an unknown `srs_*` key is a warning.
+//!
+//! | key | meaning | range | default |
+//! |---|---|---|---|
+//! | `srs_redis_cache` | Redis with the schedules | URL | `redis_cache` |
+//! | `srs_key_prefix` | before every schedule key | 64 of `[A-Za-z0-9_.-]` | none |
+//! | `srs_season_cache_s` | seconds for which a process believes what it read about a season | 1 to 300 | 10 |
+//! | `srs_max_questions` | questions per student and season | 1 to 10,000,000 | 100,000 |
+//! | `srs_allow_new_questions` | a submit may name a question without a row | switch | 1 |
+//! | `srs_queue` | queue for jobs | 64 of `[A-Za-z0-9_.-]` | `srs_write` if in use, else `default` |
+//! | `srs_default_queue_max` | our waiting jobs on `default`, at most | 0 to 100,000 | 100 |
+//! | `srs_journal_days` | days for which applied journal rows stay | 2 to 3650 | 14 |
+//! | `srs_audit_days` | days for which audit rows stay | 1 to 36,500 | 365 |
+//! | `srs_review_log` | each review is logged | switch | 1 |
+//! | `srs_mariadb_loads` | schedule reads on MariaDB at once, per process | 1 to 1000 | 16 |
+//! | `srs_mariadb_connections` | connections to MariaDB, per process and site | 1 to 1000 | 32 |
+//! | `srs_scheduler` | parameters of the scheduler | see [`Parameters`] | its defaults |
+//! | `srs_xp` | XP by quality | see [`XpTable`] | 0, 2, 5, 15, 20, 25 |
+//! | `srs_sidecar` | 0: the sidecar leaves every request of the site to Frappe | switch | 1 |
+//! | `srs_frappe_version` | major version of Frappe | 14 to 16 | as installed in `apps`, else 15 |
+//! | `srs_rq_version` | major version of RQ | 1 to 3 | as installed in `env`, else 2 for Frappe 16, 1 before |
 
+mod assemble;
+mod bench;
+mod files;
+mod names;
+mod own_keys;
+mod reader;
+mod redis_url;
+mod report;
 mod secret;
+mod source;
+#[cfg(test)]
+mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use files::{Files, site_file};
+pub use names::{resolve_site, site_names, valid_site_name};
+pub use report::{SiteReport, report, report_with_env};
 pub use secret::Secret;
+pub use source::{Setting, Source};
 
+use crate::Result;
 use crate::scheduling::{Parameters, XpTable};
+
+/// Reads the configuration of `site` below the bench's folder `sites_path`, with this
+/// process's environment.
+///
+/// # Errors
+/// `NotFound` if there is no such site or it has no database; `Config` if a file cannot
+/// be read or a value is wrong, naming every such key.
+pub fn load(sites_path: &Path, site: &str) -> Result<SiteConfig> {
+    load_with_env(sites_path, site, &|name| std::env::var(name).ok())
+}
+
+/// [`load`] with another environment than the process's.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_env(
+    sites_path: &Path,
+    site: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<SiteConfig> {
+    let files = Files::read(sites_path, site)?;
+    assemble::assemble(sites_path, site, files.common()?, files.site()?, env).config
+}
+
+/// The configuration that files just read amount to, with warnings for the log.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn build(
+    sites_path: &Path,
+    site: &str,
+    files: &Files,
+) -> Result<(SiteConfig, Vec<String>)> {
+    let env = |name: &str| std::env::var(name).ok();
+    let assembled = assemble::assemble(sites_path, site, files.common()?, files.site()?, &env);
+    Ok((assembled.config?, assembled.warnings))
+}
 
 /// A Frappe major version, which decides formats on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,8 +134,29 @@ pub enum FrappeVersion {
     V16,
 }
 
+impl FrappeVersion {
+    /// By its number; `None` for one that is not supported.
+    pub fn from_major(major: u32) -> Option<Self> {
+        match major {
+            14 => Some(Self::V14),
+            15 => Some(Self::V15),
+            16 => Some(Self::V16),
+            _ => None,
+        }
+    }
+
+    /// Its number.
+    pub fn major(self) -> u32 {
+        match self {
+            Self::V14 => 14,
+            Self::V15 => 15,
+            Self::V16 => 16,
+        }
+    }
+}
+
 /// Everything that the engine needs to know about one site.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SiteConfig {
     /// The site's name: its folder below `sites`.
     pub site: String,
@@ -57,7 +192,7 @@ pub struct SiteConfig {
 }
 
 /// How to reach MariaDB.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DbConfig {
     /// Database name; also the prefix of Frappe's Redis keys.
     pub name: String,
@@ -74,7 +209,7 @@ pub struct DbConfig {
 }
 
 /// Our own settings: the `srs_*` keys of the site's configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SrsConfig {
     /// `srs_key_prefix`: before every schedule key; of `[A-Za-z0-9_.-]`.
     pub key_prefix: String,

@@ -1,1 +1,46 @@
 //! RQ's wire format: producer and worker protocol.
+//!
+//! A submit hands its batch to a worker through Frappe's own queue, [RQ] on the bench's
+//! queue Redis, so that an operator sees it where all background jobs are seen, and so
+//! that Python's workers can run our jobs and we can run theirs.
+//!
+//! | file | job |
+//! |---|---|
+//! | `keys` | names of the keys, RQ's and ours |
+//! | `job_id` | the id of a submission's job, and of its token |
+//! | `job` | a job's hash as RQ writes it |
+//! | `call` | what a job found in the queue asks for |
+//! | `producer` | enqueue, at most once a submission |
+//! | `worker` | registers, takes jobs, finishes them as RQ would |
+//! | `scripts/` | everything that must happen in one step |
+//!
+//! # Rules
+//!
+//! - Redis 6.0 suffices, and so does Frappe's ACL user: keys `rq:[^q]*`, `rq:queues` and
+//!   `rq:queue:<bench id>:*`; own keys start with `rq:memora:`. No CONFIG, no PUBLISH.
+//! - No number passes through Lua's `tostring`, which would round it: scripts pass on
+//!   the strings that they were given.
+//! - A job is a pointer. Whoever runs it decides with the journal whether it still has
+//!   an effect, so that a job that comes twice, or late, is harmless.
+//! - What cannot be read is not ours: it stays where it is, for the workers in Python.
+//!
+//! [RQ]: https://python-rq.org
+
+mod call;
+mod job;
+mod job_id;
+mod keys;
+mod producer;
+mod worker;
+
+pub use call::PersistCall;
+pub use job::{EXECUTE_JOB, PERSIST_METHOD, encode_data};
+pub use job_id::persistence_job_id;
+pub use producer::{Enqueued, Producer, Requeued};
+pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
+
+/// Whether RQ of this major version records each run of a job as an execution of its
+/// own, and so has other members in its registry of started jobs.
+fn has_executions(rq_major: u32) -> bool {
+    rq_major >= 2
+}

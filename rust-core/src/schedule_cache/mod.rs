@@ -1,1 +1,322 @@
-//! (skeleton)
+//! Students' schedules in Redis.
+//!
+//! # What is there
+//!
+//! `srs:<user>:<season>` is a sorted set, member question, score due time (UTC seconds),
+//! which other readers and tools know. Beside it a hash of *details*, on demand one set
+//! per *subject*, and while it is being built a *lease* and *staged* keys.
+//!
+//! # When it is believed
+//!
+//! bench's Redis evicts any key at any moment, and writing one question to a missing key
+//! would make a set that looks like all of them. So the set itself holds a *marker*
+//! that names format, site and Redis instance; a set without it does not exist, and
+//! nothing but [`Fill::publish`] puts it there. A set whose marker names another *site*
+//! means that two sites share a Redis and a key prefix: that is an error, treated as if
+//! Redis were away.
+//!
+//! # What is atomic
+//!
+//! Everything that decides and then reads or writes is one script (`scripts/*.lua`), one
+//! round trip. States are ordered by version ([`QuestionState::beats`]); a script never
+//! replaces a newer one. Losing a companion costs a refill, never a wrong answer.
+
+mod details;
+mod fill;
+mod keys;
+mod scripts;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use fill::{Fill, Published};
+pub use keys::Keys;
+use redis::Value;
+
+use crate::servers::redis::RedisLink;
+use crate::types::{Player, QuestionState, Season, UtcMicros};
+use crate::{Error, Result};
+
+/// Format of marker and details; another format means that the key does not exist.
+const FORMAT: &str = "srs1";
+
+/// The schedules of one site.
+pub struct ScheduleCache {
+    link: Arc<RedisLink>,
+    prefix: String,
+    /// The marker without the instance.
+    own: Vec<u8>,
+}
+
+/// Whether a schedule could be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup<T> {
+    /// It is complete, and this is the answer.
+    Complete(T),
+    /// There is no complete schedule (or no valid companion for this question).
+    Incomplete,
+}
+
+/// A page of due questions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DuePage {
+    /// How many are due in all.
+    pub total: u64,
+    /// The most overdue ones, most overdue first.
+    pub questions: Vec<QuestionState>,
+}
+
+/// What the cache knows of one question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known {
+    /// The schedule is complete and does not hold it.
+    Absent,
+    /// It is there, but its details are not valid: ask the table.
+    NoDetails,
+    /// Its state.
+    State(QuestionState),
+}
+
+/// What the cache knows of the questions asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownStates {
+    /// One for each id, in order.
+    pub states: Vec<Known>,
+    /// Questions in the whole schedule.
+    pub questions: u64,
+}
+
+/// What became of a write to the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Whether the schedule was complete, so that the states now show.
+    pub complete: bool,
+    /// Whether the details have grown so much that a refill pays.
+    pub overfull: bool,
+}
+
+impl ScheduleCache {
+    /// The schedules of `site` on this Redis under `prefix` (`srs_key_prefix`).
+    pub fn new(link: Arc<RedisLink>, site: &str, prefix: &str) -> Self {
+        let own = [b"\0", FORMAT.as_bytes(), b":", site.as_bytes(), b"\0"].concat();
+        Self {
+            link,
+            prefix: prefix.to_owned(),
+            own,
+        }
+    }
+
+    /// The keys of one student's season.
+    pub fn keys(&self, player: &Player, season: &Season) -> Keys {
+        Keys::new(&self.prefix, player, season)
+    }
+
+    /// The `limit` most overdue questions at `now`, of one subject if given, with the true
+    /// total. One round trip.
+    ///
+    /// # Errors
+    /// `Unavailable` if Redis is away, is a replica, or holds another site's schedules.
+    pub async fn due(
+        &self,
+        player: &Player,
+        season: &Season,
+        subject: Option<&str>,
+        now: UtcMicros,
+        limit: usize,
+    ) -> Result<Lookup<DuePage>> {
+        let keys = self.keys(player, season);
+        let mut call = scripts::DUE.key(&keys.schedule);
+        call.key(keys.details());
+        if let Some(subject) = subject {
+            call.key(keys.subject(subject));
+        }
+        call.arg(&self.own).arg(now.to_score()).arg(limit);
+        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        if !reply.complete()? {
+            return Ok(Lookup::Incomplete);
+        }
+        let total = u64::try_from(reply.int()?).unwrap_or(0);
+        let page = reply.list()?;
+        let records = reply.list()?;
+        let names = reply.names()?;
+        let mut questions = Vec::with_capacity(records.len());
+        for (pair, record) in page.chunks(2).zip(records) {
+            let [member, score] = pair else {
+                return Err(unexpected());
+            };
+            let state = match (text(member), due_of(score), bytes(&record)) {
+                (Some(id), Some(due), Some(record)) => details::unpack(id, due, record, &names),
+                _ => None,
+            };
+            match state {
+                Some(state) => questions.push(state),
+                None => return Ok(Lookup::Incomplete),
+            }
+        }
+        Ok(Lookup::Complete(DuePage { total, questions }))
+    }
+
+    /// The states of these questions. One round trip.
+    ///
+    /// # Errors
+    /// `Unavailable` as for [`ScheduleCache::due`].
+    pub async fn states(
+        &self,
+        player: &Player,
+        season: &Season,
+        ids: &[&str],
+    ) -> Result<Lookup<KnownStates>> {
+        let keys = self.keys(player, season);
+        let mut call = scripts::STATES.key(&keys.schedule);
+        call.key(keys.details()).arg(&self.own);
+        for id in ids {
+            call.arg(id).arg(&details::fingerprint(id)[..]);
+        }
+        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        if !reply.complete()? {
+            return Ok(Lookup::Incomplete);
+        }
+        let questions = u64::try_from(reply.int()?).unwrap_or(0);
+        let scores = reply.list()?;
+        let records = reply.list()?;
+        let names = reply.names()?;
+        let states = ids
+            .iter()
+            .zip(scores.iter().zip(&records))
+            .map(|(id, (score, record))| {
+                if bytes(score).is_none() {
+                    return Known::Absent;
+                }
+                due_of(score)
+                    .and_then(|due| details::unpack(id, due, bytes(record)?, &names))
+                    .map_or(Known::NoDetails, Known::State)
+            })
+            .collect();
+        Ok(Lookup::Complete(KnownStates { states, questions }))
+    }
+
+    /// Sets the states that are newer than the schedule's, if it is complete; a fill under
+    /// way will read again. One round trip.
+    ///
+    /// # Errors
+    /// `Unavailable` as for [`ScheduleCache::due`]; the write may have happened.
+    pub async fn apply(
+        &self,
+        player: &Player,
+        season: &Season,
+        states: &[QuestionState],
+    ) -> Result<Applied> {
+        let keys = self.keys(player, season);
+        let mut call = scripts::APPLY.key(&keys.schedule);
+        call.key(keys.details()).key(keys.lease());
+        call.arg(&self.own).arg(keys.subject_prefix());
+        for state in states {
+            let id = state.question.as_str();
+            call.arg(id)
+                .arg(&details::fingerprint(id)[..])
+                .arg(state.due.to_score())
+                .arg(state.version.0)
+                .arg(&details::pack(state)[..])
+                .arg(state.subject.as_deref().unwrap_or_default())
+                .arg(state.topic.as_deref().unwrap_or_default());
+        }
+        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let complete = reply.complete()?;
+        let _written = reply.int()?;
+        let largest = u64::try_from(reply.int()?).unwrap_or(0);
+        Ok(Applied {
+            complete,
+            overfull: largest > details::OVERFULL,
+        })
+    }
+
+    /// Forgets one student's schedule; the next read comes from the table.
+    ///
+    /// # Errors
+    /// `Unavailable` if Redis is away.
+    pub async fn invalidate(&self, player: &Player, season: &Season) -> Result<bool> {
+        let keys = self.keys(player, season);
+        let mut call = scripts::INVALIDATE.key(&keys.schedule);
+        call.key(keys.details()).key(keys.lease());
+        Ok(self.link.script::<i64>(&call).await? == 1)
+    }
+}
+
+/// The standing that a script found.
+fn standing(code: i64) -> Result<bool> {
+    let away = |message: &str| Err(Error::unavailable(message, Duration::from_secs(5)));
+    match code {
+        0 => Ok(true),
+        1 => Ok(false),
+        2 => away(
+            "Another site keeps its schedules in this Redis under the same prefix; give one of \
+             them an srs_key_prefix, a logical database or a Redis of its own",
+        ),
+        3 => away("The Redis with the schedules is a replica"),
+        _ => Err(unexpected()),
+    }
+}
+
+fn unexpected() -> Error {
+    Error::internal("A Redis script gave an unexpected reply")
+}
+
+/// A script's reply, read from front to back.
+struct Reply(std::vec::IntoIter<Value>);
+
+impl Reply {
+    fn new(value: Value) -> Result<Self> {
+        match value {
+            Value::Array(items) => Ok(Self(items.into_iter())),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn complete(&mut self) -> Result<bool> {
+        standing(self.int()?)
+    }
+
+    fn int(&mut self) -> Result<i64> {
+        match self.0.next() {
+            Some(Value::Int(n)) => Ok(n),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn list(&mut self) -> Result<Vec<Value>> {
+        match self.0.next() {
+            Some(Value::Array(items)) => Ok(items),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn names(&mut self) -> Result<details::Names> {
+        let names = self
+            .list()?
+            .chunks(2)
+            .filter_map(|pair| {
+                Some((
+                    text(pair.first()?)?.parse().ok()?,
+                    text(pair.get(1)?)?.to_owned(),
+                ))
+            })
+            .collect::<HashMap<u16, String>>();
+        Ok(details::Names(names))
+    }
+}
+
+fn bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    bytes(value).and_then(|b| std::str::from_utf8(b).ok())
+}
+
+fn due_of(score: &Value) -> Option<UtcMicros> {
+    text(score)?.parse().ok().and_then(UtcMicros::from_score)
+}

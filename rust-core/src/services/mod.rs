@@ -3,8 +3,16 @@
 //! Every door calls these functions and translates; a rule that two doors share lives
 //! here or below.
 
+pub mod apply;
+pub mod fill;
+mod prior;
 pub mod read;
+pub mod request;
+mod seasons;
 pub mod site;
+pub mod sites;
 pub mod submit;
+pub mod worker;
 
-pub use site::{Site, Sites};
+pub use site::Site;
+pub use sites::Sites;

@@ -1,39 +1,23 @@
 //! `get_review_session`: which questions is this student due to review?
+//!
+//! 1. The season: the one asked for, else the active one.
+//! 2. The cache: one round trip. A complete schedule answers, and nothing else happens.
+//! 3. Otherwise the table answers at once, with what is not applied yet laid over it, and
+//!    a fill follows in the background.
+//! 4. With Redis away the table answers under the same bound, and the answer says so.
 
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::Site;
-use crate::types::{Player, UtcMicros};
-use crate::{Error, Result};
-
-/// What a student asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReviewRequest {
-    /// Only questions of this subject.
-    pub subject: Option<String>,
-    /// How many questions at most, 1 to 50.
-    pub limit: u32,
-    /// Which season; the active one if not given.
-    pub season: Option<String>,
-}
-
-impl ReviewRequest {
-    /// From a request's arguments: typed JSON values, or strings from a form or query.
-    ///
-    /// # Errors
-    /// `InvalidInput`, naming the field.
-    pub fn from_args(args: &Map<String, Value>) -> Result<Self> {
-        let _ = args;
-        Ok(Self {
-            subject: None,
-            limit: 20,
-            season: None,
-        })
-    }
-}
+pub use super::request::ReviewRequest;
+use super::{Site, fill, seasons};
+use crate::schedule_cache::Lookup;
+use crate::site_time::SiteZone;
+use crate::store::load::{self, Whose};
+use crate::store::seasons::SeasonRow;
+use crate::types::{Player, QuestionState, UtcMicros};
+use crate::{ErrorKind, Result};
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,13 +53,120 @@ pub struct DueQuestion {
 ///
 /// # Errors
 /// `InvalidInput` for an archived season, `NotFound` for an unknown one, `Unavailable`
-/// when neither cache nor table can answer.
+/// when neither cache nor table can answer in time.
 pub async fn get_review_session(
     site: &Arc<Site>,
     player: &Player,
     request: &ReviewRequest,
     now: UtcMicros,
 ) -> Result<ReviewSession> {
-    let _ = (site, player, request, now);
-    Err(Error::internal("not built yet"))
+    let season = match &request.season {
+        Some(name) => Some(seasons::asked(site, name, now).await?),
+        None => seasons::active(site, now).await?,
+    };
+    let Some(season) = season else {
+        return Ok(ReviewSession {
+            questions: Vec::new(),
+            total_due: 0,
+            is_degraded: false,
+            season: String::new(),
+        });
+    };
+    let subject = match &request.subject {
+        Some(asked) => Some(seasons::subject(site, asked).await?),
+        None => None,
+    };
+    let zone = site.zone(now).await?;
+    let page = Page {
+        site,
+        player,
+        season: &season,
+        subject,
+        limit: request.limit as usize,
+        now,
+    };
+    let (questions, total_due, is_degraded) = page.find(zone).await?;
+    Ok(ReviewSession {
+        questions: questions
+            .into_iter()
+            .map(|state| due_question(state, zone))
+            .collect(),
+        total_due,
+        is_degraded,
+        season: season.name.as_str().to_owned(),
+    })
+}
+
+/// What is looked for.
+struct Page<'a> {
+    site: &'a Arc<Site>,
+    player: &'a Player,
+    season: &'a SeasonRow,
+    subject: Option<String>,
+    limit: usize,
+    now: UtcMicros,
+}
+
+impl Page<'_> {
+    /// Questions, total, degraded.
+    async fn find(&self, zone: SiteZone) -> Result<(Vec<QuestionState>, u64, bool)> {
+        if !self.season.enable_redis {
+            let page = self.table_page(zone).await?;
+            return Ok((page.questions, page.total, false));
+        }
+        let subject = self.subject.as_deref();
+        let season = &self.season.name;
+        let cached = self
+            .site
+            .cache
+            .due(self.player, season, subject, self.now, self.limit)
+            .await;
+        match cached {
+            Ok(Lookup::Complete(page)) => Ok((page.questions, page.total, false)),
+            Ok(Lookup::Incomplete) => {
+                let page = self.table_page(zone).await?;
+                fill::in_background(self.site, self.player, season, self.subject.clone());
+                Ok((page.questions, page.total, false))
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::warn!(
+                    site = self.site.config.site,
+                    ?error,
+                    "Reading without the cache"
+                );
+                let page = self.table_page(zone).await?;
+                Ok((page.questions, page.total, true))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn table_page(&self, zone: SiteZone) -> Result<load::DuePage> {
+        let whose = Whose {
+            player: self.player,
+            season: &self.season.name,
+            zone,
+            site: &self.site.config.site,
+        };
+        let _turn = self.site.load_turn().await?;
+        load::due(
+            &self.site.db,
+            whose,
+            self.subject.as_deref(),
+            self.now,
+            self.limit,
+        )
+        .await
+    }
+}
+
+fn due_question(state: QuestionState, zone: SiteZone) -> DueQuestion {
+    DueQuestion {
+        stage_id: state.question.stage().to_owned(),
+        question_id: state.question.as_str().to_owned(),
+        stability: state.stability.to_f64(),
+        next_review_date: zone.iso(state.due),
+        subject: state.subject,
+        topic: state.topic,
+    }
 }

@@ -1,13 +1,25 @@
 //! Everything that one site's operations need, built once: the composition root.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::Result;
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::fill::Fills;
+use super::seasons::{Seasons, Subjects};
 use crate::config::SiteConfig;
+use crate::frappe::Authenticator;
+use crate::queue::Producer;
+use crate::schedule_cache::ScheduleCache;
 use crate::servers::mariadb::MariaDb;
 use crate::servers::redis::RedisLink;
+use crate::site_time::SiteZone;
+use crate::types::UtcMicros;
+use crate::{Error, Result};
+
+/// How long a read waits for its turn on MariaDB.
+const LOAD_WAIT: Duration = Duration::from_secs(2);
 
 /// One site with its connections.
 pub struct Site {
@@ -15,12 +27,27 @@ pub struct Site {
     pub config: SiteConfig,
     /// The record.
     pub db: MariaDb,
-    /// Redis with the schedules.
-    pub srs_redis: Arc<RedisLink>,
-    /// Redis with Frappe's sessions; the same link when both are one server.
+    /// Redis with Frappe's sessions; the same link as the schedules' when both are one
+    /// server.
     pub cache_redis: Arc<RedisLink>,
     /// Redis with RQ's queues.
     pub queue_redis: Arc<RedisLink>,
+    /// Who is who here, as last read.
+    pub auth: Authenticator,
+    /// Students' schedules.
+    pub cache: ScheduleCache,
+    /// Puts jobs into RQ's queue.
+    pub producer: Producer,
+    /// Which season is active, as last read.
+    pub(super) seasons: Seasons,
+    /// Stored spellings of subjects, as last read.
+    pub(super) subjects: Subjects,
+    /// Schedules being filled by this process.
+    pub(super) fills: Fills,
+    /// Reads of schedules on MariaDB at once.
+    loads: Semaphore,
+    /// The zone last read, for when the database is away.
+    last_zone: ArcSwapOption<SiteZone>,
 }
 
 impl Site {
@@ -41,35 +68,47 @@ impl Site {
         let queue_redis = Arc::new(RedisLink::new("redis_queue", config.redis_queue.expose())?);
         Ok(Arc::new(Self {
             db: MariaDb::new(&config.db, config.srs.mariadb_connections),
-            srs_redis,
             cache_redis,
+            auth: Authenticator::new(),
+            cache: ScheduleCache::new(srs_redis, &config.site, &config.srs.key_prefix),
+            producer: Producer::new(queue_redis.clone(), &config),
             queue_redis,
+            seasons: Seasons::new(config.srs.season_cache),
+            subjects: Subjects::new(),
+            fills: Fills::new(config.srs.mariadb_loads),
+            loads: Semaphore::new(config.srs.mariadb_loads),
+            last_zone: ArcSwapOption::empty(),
             config,
         }))
     }
-}
 
-/// The sites of a bench, opened when first asked for.
-pub struct Sites {
-    sites_path: PathBuf,
-    open: RwLock<HashMap<String, Arc<Site>>>,
-}
-
-impl Sites {
-    /// The sites below the bench's `sites` folder.
-    pub fn new(sites_path: impl AsRef<Path>) -> Self {
-        Self {
-            sites_path: sites_path.as_ref().to_owned(),
-            open: RwLock::default(),
+    /// The site's time zone, believed for 60 s; while the database is away, the last one.
+    ///
+    /// # Errors
+    /// `Unavailable` if it was never read and the database is away.
+    pub async fn zone(&self, now: UtcMicros) -> Result<SiteZone> {
+        match self.auth.settings(&self.db, now).await {
+            Ok(settings) => {
+                let zone = settings.zone;
+                if self.last_zone.load().as_deref() != Some(&zone) {
+                    self.last_zone.store(Some(Arc::new(zone)));
+                }
+                Ok(zone)
+            }
+            Err(error) => self.last_zone.load().as_deref().copied().ok_or(error),
         }
     }
 
-    /// The site of this name.
+    /// A turn to read schedules on MariaDB: so many at once (`srs_mariadb_loads`), and
+    /// nobody waits longer than two seconds for it.
     ///
     /// # Errors
-    /// `NotFound` if there is none, `Config` if its configuration is wrong.
-    pub async fn get(&self, name: &str) -> Result<Arc<Site>> {
-        let _ = (&self.sites_path, &self.open);
-        Err(crate::Error::not_found(format!("{name} does not exist")))
+    /// `Unavailable`, to come back in a second.
+    pub(super) async fn load_turn(&self) -> Result<SemaphorePermit<'_>> {
+        let busy = || Error::unavailable("The database is too busy", Duration::from_secs(1));
+        match tokio::time::timeout(LOAD_WAIT, self.loads.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(busy()),
+        }
     }
 }

@@ -1,1 +1,13 @@
-//! (skeleton)
+//! The record: every SQL statement, in its own file beside the code that runs it.
+//!
+//! Parameters are always bound; what DDL cannot bind goes through
+//! [`partitions`]' one literal function. Seasons, players and questions are data.
+
+pub mod apply;
+pub mod error_log;
+pub mod journal;
+pub mod load;
+pub mod migrate;
+pub mod partitions;
+mod rows;
+pub mod seasons;

@@ -165,7 +165,8 @@ fn install(options: &MariaDbOptions, dir: &Path) -> Result<()> {
     if process::is_root() {
         command.arg("--user=root");
     }
-    process::run("mariadb-install-db", command)
+    process::run("mariadb-install-db", command)?;
+    Ok(())
 }
 
 fn launch(options: &MariaDbOptions, dir: &Path, port: u16) -> Result<Process> {

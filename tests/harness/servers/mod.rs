@@ -67,7 +67,7 @@ fn on_free_port<T>(mut start: impl FnMut(u16) -> Result<T>) -> Result<T> {
 }
 
 /// Runs blocking work away from the runtime's threads.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work)

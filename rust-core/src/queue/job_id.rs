@@ -1,0 +1,124 @@
+//! The id of a submission's job: the same whoever queues it, however often.
+
+use sha2::{Digest, Sha256};
+
+use crate::types::{Player, SubmissionId};
+
+/// Hex digits of the hash in a job id.
+const ID_DIGITS: usize = 20;
+/// Hex digits of the hash in a token's key.
+const TOKEN_DIGITS: usize = 32;
+
+/// The id of the RQ job that applies a submission, in a form that the installed RQ
+/// accepts.
+///
+/// `<site>||srs_persist_<20 hex>`: the site comes first because Frappe's job list filters
+/// by it, and `||` separates because RQ 2 loses jobs with a colon in their id. RQ 3
+/// accepts only `[A-Za-z0-9_-]`: `<site>__srs_persist_<20 hex>` there, with other
+/// characters of the site as `_`, and the site itself in the hash, since two sites may
+/// then look the same.
+pub fn persistence_job_id(
+    site: &str,
+    rq_major: u32,
+    player: &Player,
+    submission: &SubmissionId,
+) -> String {
+    if rq_major >= 3 {
+        let plain: String = site
+            .chars()
+            .map(|c| match c {
+                'A'..='Z' | 'a'..='z' | '0'..='9' | '-' => c,
+                _ => '_',
+            })
+            .collect();
+        let hash = hash(&[site, player.as_str(), submission.as_str()]);
+        format!("{plain}__srs_persist_{}", &hash[..ID_DIGITS])
+    } else {
+        let hash = hash(&[player.as_str(), submission.as_str()]);
+        let site = site.replace(':', "|");
+        format!("{site}||srs_persist_{}", &hash[..ID_DIGITS])
+    }
+}
+
+/// Names a submission within a site, for its token.
+pub(super) fn token_hash(player: &Player, submission: &SubmissionId) -> String {
+    let mut hash = hash(&[player.as_str(), submission.as_str()]);
+    hash.truncate(TOKEN_DIGITS);
+    hash
+}
+
+/// The submission id of a job that carries none: its own id without the site, or a hash
+/// of it where that is no submission id.
+///
+/// The old implementation's job ids are `<site>::<uuid>`, of one made in Python by
+/// Frappe 16 `<site>||<uuid>`.
+pub(super) fn submission_of_job(job_id: &str) -> SubmissionId {
+    let local = ["::", "||"]
+        .iter()
+        .find_map(|separator| job_id.split_once(separator))
+        .map_or(job_id, |(_, local)| local);
+    SubmissionId::parse("job id", local).unwrap_or_else(|_| {
+        let name = format!("job_{}", &hash(&[job_id])[..40]);
+        // Of hex digits and 44 long, so it is one; a new id would only lose the
+        // protection against a second delivery.
+        SubmissionId::parse("job id", &name).unwrap_or_else(|_| SubmissionId::generate())
+    })
+}
+
+/// SHA-256 in hex over the parts, each after its length, so that no two lists of parts
+/// look the same.
+fn hash(parts: &[&str]) -> String {
+    let mut sha = Sha256::new();
+    for part in parts {
+        sha.update((part.len() as u64).to_be_bytes());
+        sha.update(part);
+    }
+    hex::encode(sha.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(site: &str, rq_major: u32, player: &str, submission: &str) -> String {
+        let submission = SubmissionId::parse("submission_id", submission).unwrap();
+        persistence_job_id(site, rq_major, &Player::stored(player), &submission)
+    }
+
+    #[test]
+    fn the_id_depends_on_player_and_submission_and_nothing_else() {
+        let known = id("srs.localhost", 1, "ann@example.com", "s-1");
+        assert_eq!(known, id("srs.localhost", 2, "ann@example.com", "s-1"));
+        assert_eq!(known, "srs.localhost||srs_persist_bf71d365775a172fd073");
+        assert_ne!(known, id("srs.localhost", 1, "ann@example.com", "s-2"));
+        assert_ne!(known, id("srs.localhost", 1, "Ann@example.com", "s-1"));
+        // Where the one ends and the other begins counts.
+        assert_ne!(id("s", 1, "ann1", "2"), id("s", 1, "ann", "12"));
+    }
+
+    #[test]
+    fn rq_3_gets_ids_of_its_alphabet_and_sites_stay_apart() {
+        let known = id("srs.localhost", 3, "ann@example.com", "s-1");
+        assert!(known.starts_with("srs_localhost__srs_persist_"), "{known}");
+        assert!(
+            known
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        );
+        assert_ne!(known, id("srs_localhost", 3, "ann@example.com", "s-1"));
+        assert!(!id("a:b", 2, "ann", "s").contains(':'));
+    }
+
+    #[test]
+    fn a_job_without_a_submission_id_lends_its_own() {
+        let of = |id: &str| submission_of_job(id).as_str().to_owned();
+        let uuid = "8cd6175d-10c3-4340-a3de-4a474135cb00";
+        assert_eq!(of(&format!("srs.localhost::{uuid}")), uuid);
+        assert_eq!(of(&format!("srs.localhost||{uuid}")), uuid);
+        assert_eq!(of(uuid), uuid);
+        let odd = of("srs.localhost::srs_persist_ann@lab.test_20261123");
+        assert_eq!(odd.len(), 44);
+        assert_eq!(odd, of("srs.localhost::srs_persist_ann@lab.test_20261123"));
+        assert_ne!(odd, of("srs.localhost::srs_persist_bob@lab.test_20261123"));
+    }
+}

@@ -1,0 +1,73 @@
+//! Names of the keys on the queue Redis.
+//!
+//! `queue` is RQ's name of a queue: `<bench id>:<queue>`.
+
+pub(super) const QUEUES: &str = "rq:queues";
+pub(super) const WORKERS: &str = "rq:workers";
+/// Exists while `rq suspend` holds all workers.
+pub(super) const SUSPENDED: &str = "rq:suspended";
+
+pub(super) fn queue_name(bench_id: &str, queue: &str) -> String {
+    format!("{bench_id}:{queue}")
+}
+
+/// List of waiting job ids.
+pub(super) fn queue(queue: &str) -> String {
+    format!("rq:queue:{queue}")
+}
+
+pub(super) fn job(id: &str) -> String {
+    format!("rq:job:{id}")
+}
+
+/// Set of jobs that wait for this one.
+pub(super) fn dependents(id: &str) -> String {
+    format!("rq:job:{id}:dependents")
+}
+
+/// Stream of what came of a job.
+pub(super) fn results(id: &str) -> String {
+    format!("rq:results:{id}")
+}
+
+/// Sorted set of started jobs, by when they count as abandoned.
+pub(super) fn started(queue: &str) -> String {
+    format!("rq:wip:{queue}")
+}
+
+pub(super) fn finished(queue: &str) -> String {
+    format!("rq:finished:{queue}")
+}
+
+pub(super) fn failed(queue: &str) -> String {
+    format!("rq:failed:{queue}")
+}
+
+/// Sorted set of a job's runs (RQ 2).
+pub(super) fn executions(id: &str) -> String {
+    format!("rq:executions:{id}")
+}
+
+/// One run of a job (RQ 2).
+pub(super) fn execution(id: &str, execution: &str) -> String {
+    format!("rq:execution:{id}:{execution}")
+}
+
+pub(super) fn worker(name: &str) -> String {
+    format!("rq:worker:{name}")
+}
+
+/// Workers of one queue.
+pub(super) fn workers_of(queue: &str) -> String {
+    format!("rq:workers:{queue}")
+}
+
+/// Ours: the attempt that won a submission.
+pub(super) fn token(site: &str, hash: &str) -> String {
+    format!("rq:memora:sub:{site}:{hash}")
+}
+
+/// Ours: jobs put into a queue whose waiting jobs are bounded, by when.
+pub(super) fn waiting(queue: &str) -> String {
+    format!("rq:memora:waiting:{queue}")
+}

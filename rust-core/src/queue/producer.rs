@@ -1,0 +1,182 @@
+//! Puts submissions into RQ's queue, each at most once.
+
+use std::sync::{Arc, LazyLock};
+
+use redis::Script;
+
+use super::{job, job_id, keys, persistence_job_id};
+use crate::batch::{Attempt, Submission};
+use crate::config::SiteConfig;
+use crate::servers::redis::RedisLink;
+use crate::types::UtcMicros;
+use crate::{Error, Result};
+
+static ENQUEUE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/enqueue.lua")));
+
+/// The queue meant for us.
+const OWN_QUEUE: &str = "srs_write";
+/// The queue that every bench serves.
+const DEFAULT_QUEUE: &str = "default";
+
+/// What became of a submission that was to be queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The attempt that holds the submission's token: the caller's own if it won.
+    pub winner: Attempt,
+    /// The caller won, but too many of our jobs wait in a queue that is not ours: there
+    /// is no job, the journal row alone hands the submission on.
+    pub held_back: bool,
+}
+
+/// What became of a submission that was to be queued again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requeued {
+    /// There is a new job.
+    Queued,
+    /// Its job waits or runs already.
+    StillThere,
+    /// Too many of our jobs wait in a queue that is not ours.
+    HeldBack,
+}
+
+/// Puts one site's submissions into the queue. See the module's documentation.
+pub struct Producer {
+    redis: Arc<RedisLink>,
+    site: String,
+    rq_major: u32,
+    wanted: Target,
+    /// `None` if `wanted` is certain.
+    otherwise: Option<Target>,
+    waiting: String,
+    token_seconds: i64,
+}
+
+/// A queue that jobs may go to.
+struct Target {
+    /// RQ's name, with the bench's id.
+    name: String,
+    list: String,
+    timeout: String,
+    /// Our waiting jobs at most; "" for no bound.
+    bound: String,
+}
+
+impl Target {
+    fn new(config: &SiteConfig, queue: &str) -> Self {
+        let name = keys::queue_name(&config.bench_id, queue);
+        let bound = match queue {
+            DEFAULT_QUEUE => config.srs.default_queue_max.to_string(),
+            _ => String::new(),
+        };
+        Self {
+            list: keys::queue(&name),
+            timeout: job::timeout(queue).to_string(),
+            name,
+            bound,
+        }
+    }
+}
+
+impl Producer {
+    /// For one site, on the bench's queue Redis.
+    ///
+    /// Jobs go to `srs_queue` if the site sets it; else to `srs_write` if the bench's
+    /// `workers` names it or anything was ever queued there; else to `default`, where at
+    /// most `srs_default_queue_max` of ours wait at a time (Frappe 16 refuses its own
+    /// jobs on a flooded queue).
+    pub fn new(redis: Arc<RedisLink>, config: &SiteConfig) -> Self {
+        let (wanted, otherwise) = match config.srs.queue.as_deref() {
+            Some(queue) => (queue, None),
+            None if config.custom_queues.iter().any(|q| q == OWN_QUEUE) => (OWN_QUEUE, None),
+            None => (OWN_QUEUE, Some(DEFAULT_QUEUE)),
+        };
+        Self {
+            redis,
+            site: config.site.clone(),
+            rq_major: config.rq_major,
+            wanted: Target::new(config, wanted),
+            otherwise: otherwise.map(|queue| Target::new(config, queue)),
+            waiting: keys::waiting(&keys::queue_name(&config.bench_id, DEFAULT_QUEUE)),
+            token_seconds: i64::from(config.srs.journal_days.max(1)) * 86_400,
+        }
+    }
+
+    /// The id of the job that applies this submission, queued or not.
+    pub fn job_id(&self, submission: &Submission) -> String {
+        let key = &submission.key;
+        persistence_job_id(&self.site, self.rq_major, &key.player, &key.submission)
+    }
+
+    /// Queues a submission unless another attempt at it was first. One round trip.
+    ///
+    /// # Errors
+    /// `Unavailable` if the queue Redis is away: whether the job is queued is then
+    /// unknown.
+    pub async fn enqueue(&self, submission: &Submission) -> Result<Enqueued> {
+        let now = UtcMicros(submission.batch.at);
+        let (winner, outcome) = self.run(submission, now, "").await?;
+        Ok(Enqueued {
+            winner,
+            held_back: outcome == "held",
+        })
+    }
+
+    /// Queues a submission again, past the token, with the attempt that the journal has:
+    /// for the sweeper. Does nothing while the job waits or runs.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`].
+    pub async fn requeue(&self, submission: &Submission, now: UtcMicros) -> Result<Requeued> {
+        let (_, outcome) = self.run(submission, now, "past").await?;
+        Ok(match outcome.as_str() {
+            "queued" => Requeued::Queued,
+            "there" => Requeued::StillThere,
+            _ => Requeued::HeldBack,
+        })
+    }
+
+    async fn run(
+        &self,
+        submission: &Submission,
+        now: UtcMicros,
+        mode: &str,
+    ) -> Result<(Attempt, String)> {
+        let key = &submission.key;
+        let id = self.job_id(submission);
+        let fields = job::fields(&self.site, self.rq_major, &id, submission, now)?;
+        let token = job_id::token_hash(&key.player, &key.submission);
+
+        let mut call = ENQUEUE.prepare_invoke();
+        let otherwise = self.otherwise.as_ref().unwrap_or(&self.wanted);
+        call.key(keys::token(&self.site, &token))
+            .key(keys::QUEUES)
+            .key(&self.wanted.list)
+            .key(&otherwise.list)
+            .key(keys::job(&id))
+            .key(&self.waiting)
+            .arg(submission.attempt.to_hex())
+            .arg(self.token_seconds)
+            .arg(mode)
+            .arg(&id);
+        call.arg(&self.wanted.name)
+            .arg(&self.wanted.timeout)
+            .arg(&self.wanted.bound);
+        match &self.otherwise {
+            Some(target) => call
+                .arg(&target.name)
+                .arg(&target.timeout)
+                .arg(&target.bound),
+            None => call.arg("").arg("").arg(""),
+        };
+        call.arg(now.0.div_euclid(1_000_000));
+        for (field, value) in &fields {
+            call.arg(*field).arg(value);
+        }
+        let (winner, outcome): (String, String) = self.redis.script(&call).await?;
+        let mut attempt = [0; 16];
+        hex::decode_to_slice(&winner, &mut attempt)
+            .map_err(|e| Error::internal("A submission's token holds no attempt").with_source(e))?;
+        Ok((Attempt(attempt), outcome))
+    }
+}

@@ -1,0 +1,133 @@
+//! Every Redis key of a schedule, and its times to live, in one place.
+
+use crate::types::{Player, Season};
+
+/// How long a schedule lives, from its creation on: 30 days, in milliseconds.
+pub(super) const SCHEDULE_TTL_MS: u64 = 30 * 24 * 3600 * 1000;
+/// How long a fill may be silent before another may start: each chunk renews it.
+pub(super) const LEASE_TTL_MS: u64 = 10_000;
+
+/// The keys of one student's season. The companions' hash tag is the schedule's key, so
+/// that in a cluster all of them live in one slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// The sorted set that readers and tools know: `<prefix>srs:<user>:<season>`.
+    pub schedule: String,
+}
+
+impl Keys {
+    /// The keys of this student and season under `prefix` (`srs_key_prefix`).
+    ///
+    /// `%`, `:`, `{` and `}` of the user and `%`, `{` and `}` of the season are
+    /// percent-encoded, so that no two pairs share a key; ordinary names stay as they are.
+    pub fn new(prefix: &str, player: &Player, season: &Season) -> Self {
+        Self {
+            schedule: format!(
+                "{prefix}srs:{}:{}",
+                encode(player.as_str(), "%:{}"),
+                encode(season.as_str(), "%{}")
+            ),
+        }
+    }
+
+    /// Stability, subject, topic, last review and version of each question.
+    pub fn details(&self) -> String {
+        self.companion("d")
+    }
+
+    /// Who fills the schedule now.
+    pub fn lease(&self) -> String {
+        self.companion("lease")
+    }
+
+    /// The schedule under construction.
+    pub fn staged_schedule(&self) -> String {
+        self.companion("stage")
+    }
+
+    /// The details under construction.
+    pub fn staged_details(&self) -> String {
+        self.companion("stage:d")
+    }
+
+    /// The schedules of single subjects, without the hash of the subject.
+    pub fn subject_prefix(&self) -> String {
+        self.companion("s:")
+    }
+
+    /// The schedule of one subject.
+    pub fn subject(&self, subject: &str) -> String {
+        self.subject_prefix() + &subject_hash(subject)
+    }
+
+    /// The schedule of one subject under construction.
+    pub fn staged_subject(&self, subject: &str) -> String {
+        self.companion("stage:s:") + &subject_hash(subject)
+    }
+
+    fn companion(&self, suffix: &str) -> String {
+        format!("{{{}}}:{suffix}", self.schedule)
+    }
+}
+
+/// The scripts compute the same from a subject's name.
+fn subject_hash(subject: &str) -> String {
+    let mut hex = sha1_smol::Sha1::from(subject).digest().to_string();
+    hex.truncate(16);
+    hex
+}
+
+fn encode(name: &str, reserved: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        if reserved.contains(c) {
+            out.push_str(&format!("%{:02X}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(prefix: &str, player: &str, season: &str) -> String {
+        Keys::new(prefix, &Player::stored(player), &Season::stored(season)).schedule
+    }
+
+    #[test]
+    fn ordinary_names_stay_as_they_are() {
+        assert_eq!(
+            key("", "ann@example.com", "SEASON-2026"),
+            "srs:ann@example.com:SEASON-2026"
+        );
+        assert_eq!(key("b.", "Zoë", "S ü"), "b.srs:Zoë:S ü");
+    }
+
+    #[test]
+    fn no_two_pairs_share_a_key() {
+        let pairs = [
+            ("a:b", "c"),
+            ("a", "b:c"),
+            ("a%3Ab", "c"),
+            ("a", "b%3Ac"),
+            ("{a}", "b"),
+            ("a", "{b}"),
+        ];
+        let keys: std::collections::HashSet<_> = pairs.iter().map(|(p, s)| key("", p, s)).collect();
+        assert_eq!(keys.len(), pairs.len());
+    }
+
+    #[test]
+    fn companions_carry_the_schedule_as_their_only_hash_tag() {
+        let keys = Keys::new("", &Player::stored("a{b}"), &Season::stored("S}"));
+        assert_eq!(keys.schedule, "srs:a%7Bb%7D:S%7D");
+        assert_eq!(keys.lease(), "{srs:a%7Bb%7D:S%7D}:lease");
+        assert_eq!(
+            keys.subject("Maths"),
+            format!("{}{}", keys.subject_prefix(), subject_hash("Maths"))
+        );
+    }
+}

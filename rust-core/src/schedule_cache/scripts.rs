@@ -1,0 +1,23 @@
+//! The Lua scripts, each with the shared prelude in front.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+macro_rules! script {
+    ($(#[$doc:meta])* $name:ident, $file:literal) => {
+        $(#[$doc])*
+        pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(include_str!("scripts/prelude.lua"), include_str!($file)))
+        });
+    };
+}
+
+script!(DUE, "scripts/due.lua");
+script!(STATES, "scripts/states.lua");
+script!(APPLY, "scripts/apply.lua");
+script!(LEASE, "scripts/lease.lua");
+script!(STAGE, "scripts/stage.lua");
+script!(PUBLISH, "scripts/publish.lua");
+script!(INVALIDATE, "scripts/invalidate.lua");
+script!(RELEASE, "scripts/release.lua");

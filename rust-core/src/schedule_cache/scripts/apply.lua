@@ -1,0 +1,92 @@
+-- Sets states that are newer than what the schedule holds. On a schedule that is not
+-- complete nothing is written: a set that one write made would look like all of it.
+--
+-- KEYS  1 schedule, 2 details, 3 lease
+-- ARGV  1 own part of the marker, 2 key of a subject's schedule without its hash,
+--       then per state 7: question, fingerprint, score, version, packed (due check,
+--       version, last review, stability), subject, topic ('' for none)
+-- Returns {standing, states written, size of the largest bucket touched, in records}.
+--
+-- Numbers are compared by tonumber (exact below 2^53, which microseconds are until the
+-- year 2255); what is stored are the caller's strings.
+dirty(KEYS[3])
+local state = standing(KEYS[1], ARGV[1])
+if state ~= COMPLETE then
+  return { state, 0, 0 }
+end
+local set, details = KEYS[1], KEYS[2]
+local token, buckets = details_meta(details)
+if not token then
+  -- Evicted: without versions nothing can be compared, and a guess could undo a newer
+  -- review. The table and the journal know everything.
+  redis.call('UNLINK', set)
+  return { INCOMPLETE, 0, 0 }
+end
+
+local function number_of(name)
+  if name == '' then
+    return 0
+  end
+  local known = redis.call('HGET', details, 'i' .. name)
+  if known then
+    return tonumber(known)
+  end
+  local n = redis.call('HINCRBY', details, 'c', 1)
+  if n > 65535 then
+    return 65535
+  end
+  local text = string.format('%d', n)
+  redis.call('HSET', details, 'i' .. name, text, 'n' .. text, name)
+  return n
+end
+
+local written, largest = 0, 0
+for i = 3, #ARGV, 7 do
+  local question, fingerprint, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local version, packed = tonumber(ARGV[i + 3]), ARGV[i + 4]
+  local field = bucket_of(fingerprint, buckets)
+  local bucket = redis.call('HGET', details, field) or ''
+  local at = find_record(bucket, fingerprint)
+  local old_score = redis.call('ZSCORE', set, question)
+  local wins = true
+  local subject, topic = nil, nil
+  if at then
+    local old = string.sub(bucket, at, at + RECORD - 1)
+    if old_score then
+      local old_version = number(string.sub(old, 13, 19))
+      local due, old_due = tonumber(score), tonumber(old_score)
+      if version ~= old_version then
+        wins = version > old_version
+      elseif due ~= old_due then
+        wins = due > old_due
+      else
+        wins = number(string.sub(packed, 19, 22)) > number(string.sub(old, 27, 30))
+      end
+    end
+    -- A state without subject and topic keeps those on record, as in the table.
+    if ARGV[i + 5] == '' then subject = string.sub(old, 31, 32) end
+    if ARGV[i + 6] == '' then topic = string.sub(old, 33, 34) end
+  end
+  if wins then
+    subject = subject or two_bytes(number_of(ARGV[i + 5]))
+    topic = topic or two_bytes(number_of(ARGV[i + 6]))
+    local record = fingerprint .. packed .. subject .. topic
+    if at then
+      bucket = string.sub(bucket, 1, at - 1) .. record .. string.sub(bucket, at + RECORD)
+    else
+      bucket = bucket .. record
+    end
+    redis.call('ZADD', set, score, question)
+    redis.call('HSET', details, field, bucket)
+    written = written + 1
+    if number(subject) > 0 then
+      local name = redis.call('HGET', details, 'n' .. string.format('%d', number(subject)))
+      local of_subject = ARGV[2] .. string.sub(redis.sha1hex(name or ''), 1, 16)
+      if redis.call('ZSCORE', of_subject, '\0' .. token) then
+        redis.call('ZADD', of_subject, score, question)
+      end
+    end
+  end
+  largest = math.max(largest, #bucket / RECORD)
+end
+return { COMPLETE, written, largest }

@@ -1,0 +1,140 @@
+-- Shared by every script that touches a schedule; put before each of them.
+--
+-- A schedule is a sorted set (member question, score due time) that is believed only if
+-- it holds the marker: own .. instance, score +inf. `own` names format and site and is
+-- given by the caller; the instance is read here, in the same step as the data, so that
+-- a restart from an old dump, a promotion or a REPLICAOF can never slip in between.
+--
+-- A companion holds details: a hash with `m` (token of the fill that made it, a colon,
+-- the number of buckets), `b<i>` (packed records), `n<i>` (name of a subject or topic),
+-- `i<name>` (its number) and `c` (how many names).
+--
+-- A record is RECORD bytes: 8 fingerprint, 4 check of the due time, 7 version,
+-- 7 last review, 4 stability, 2 subject, 2 topic; big endian.
+local RECORD = 34
+local COMPLETE, INCOMPLETE, FOREIGN, REPLICA = 0, 1, 2, 3
+
+-- Hash of what identifies this server's data set; nil on a replica.
+local function instance()
+  local replication = redis.call('INFO', 'replication')
+  if string.match(replication, 'role:(%a+)') ~= 'master' then
+    return nil
+  end
+  local server = redis.call('INFO', 'server')
+  local run = string.match(server, 'run_id:(%x+)') or ''
+  local data = string.match(replication, 'master_replid:(%x+)') or ''
+  return string.sub(redis.sha1hex(run .. data), 1, 16)
+end
+
+-- Whether `key` may be served: COMPLETE, or why not.
+local function standing(key, own)
+  local here = instance()
+  if not here then
+    return REPLICA
+  end
+  if redis.call('ZSCORE', key, own .. here) then
+    return COMPLETE
+  end
+  local head = string.match(own, '^%z[^:]*:')
+  for _, member in ipairs(redis.call('ZREVRANGEBYSCORE', key, '+inf', '+inf', 'LIMIT', 0, 4)) do
+    if string.sub(member, 1, #head) == head and string.sub(member, -16) == here then
+      return FOREIGN
+    end
+  end
+  return INCOMPLETE
+end
+
+local function number(bytes)
+  local n = 0
+  for i = 1, #bytes do
+    n = n * 256 + string.byte(bytes, i)
+  end
+  return n
+end
+
+local function two_bytes(n)
+  return string.char(math.floor(n / 256), n % 256)
+end
+
+-- Token and bucket count of the details; nil when there are none.
+local function details_meta(details)
+  local meta = redis.call('HGET', details, 'm')
+  if not meta then
+    return nil
+  end
+  local token, buckets = string.match(meta, '^(%x+):(%d+)$')
+  return token, tonumber(buckets)
+end
+
+local function bucket_of(fingerprint, buckets)
+  return 'b' .. (string.byte(fingerprint, 1) * 256 + string.byte(fingerprint, 2)) % buckets
+end
+
+-- Position of the record in a bucket; nil when it is not there.
+local function find_record(bucket, fingerprint)
+  local from = 1
+  while true do
+    local at = string.find(bucket, fingerprint, from, true)
+    if not at or (at - 1) % RECORD == 0 then
+      return at
+    end
+    from = at + 1
+  end
+end
+
+local function fingerprint_of(question)
+  return (string.gsub(string.sub(redis.sha1hex(question), 1, 16), '..', function(hex)
+    return string.char(tonumber(hex, 16))
+  end))
+end
+
+-- The names that these records speak of: number, name, number, name, ...
+local function names_of(details, records)
+  local seen, fields, out = {}, {}, {}
+  for _, record in ipairs(records) do
+    if record then
+      for at = 31, 33, 2 do
+        local n = number(string.sub(record, at, at + 1))
+        if n > 0 and not seen[n] then
+          seen[n] = true
+          fields[#fields + 1] = 'n' .. string.format('%d', n)
+        end
+      end
+    end
+  end
+  if #fields > 0 then
+    local names = redis.call('HMGET', details, unpack(fields))
+    for i, field in ipairs(fields) do
+      out[#out + 1] = string.sub(field, 2)
+      out[#out + 1] = names[i] or ''
+    end
+  end
+  return out
+end
+
+-- The records of these questions; false where there is none.
+local function records_of(details, fingerprints)
+  local _, buckets = details_meta(details)
+  local out = {}
+  if not buckets or #fingerprints == 0 then
+    for i = 1, #fingerprints do out[i] = false end
+    return out
+  end
+  local fields = {}
+  for i, fingerprint in ipairs(fingerprints) do
+    fields[i] = bucket_of(fingerprint, buckets)
+  end
+  local found = redis.call('HMGET', details, unpack(fields))
+  for i, fingerprint in ipairs(fingerprints) do
+    local at = found[i] and find_record(found[i], fingerprint)
+    out[i] = at and string.sub(found[i], at, at + RECORD - 1) or false
+  end
+  return out
+end
+
+-- Every write and removal makes a fill under way read again.
+local function dirty(lease)
+  if redis.call('EXISTS', lease) == 1 then
+    redis.call('HSET', lease, 'd', '1')
+  end
+end

@@ -1,0 +1,22 @@
+-- Adds one chunk to a schedule under construction.
+--
+-- KEYS  1 lease, 2 staging sorted set, 3 key to add to (a sorted set or a hash)
+-- ARGV  1 token, 2 time to live (ms), 3 command (ZADD or HSET), then its arguments
+-- Returns 1, or 0 when the lease is no longer ours or the staged part is gone.
+if redis.call('HGET', KEYS[1], 't') ~= ARGV[1] then
+  return 0
+end
+local mine = '\0t' .. ARGV[1]
+if ARGV[3] == 'BEGIN' then
+  redis.call('UNLINK', KEYS[2], KEYS[3])
+  redis.call('ZADD', KEYS[2], '+inf', mine)
+else
+  if not redis.call('ZSCORE', KEYS[2], mine) then
+    return 0
+  end
+  redis.call(ARGV[3], KEYS[3], unpack(ARGV, 4))
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+redis.call('PEXPIRE', KEYS[3], ARGV[2])
+return 1

@@ -1,0 +1,187 @@
+//! Applying accepted submits to the table (rule C9), many in one transaction.
+//!
+//! What is applied is the journal row's payload; a job only says which row. The states
+//! are shown in the cache again while the rows are locked: the submit's own write may not
+//! have come through, and a worker is the last who knows.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::Site;
+use crate::batch::Submission;
+use crate::store::apply::{self, Applying, Context, Work};
+use crate::store::{journal, partitions};
+use crate::types::{Player, QuestionState, Season, UtcMicros};
+use crate::{Error, Result, failpoint};
+
+/// Tries after the first.
+const RETRIES: u32 = 3;
+/// First pause between tries; doubled each time.
+const PAUSE: Duration = Duration::from_secs(1);
+/// MariaDB's numbers for a deadlock and a lock that did not come in time.
+const TRANSIENT: [u16; 2] = [1213, 1205];
+
+/// Applies all of `work`, in one transaction if all goes well. The outcomes are in its
+/// order; `Ok` also for what was applied before. Retries what may pass by itself; a bad
+/// one does not harm the others.
+pub async fn apply(site: &Site, work: &[Work], worker: &str) -> Vec<Result<()>> {
+    match together(site, work, worker).await {
+        Ok(()) => work.iter().map(|_| Ok(())).collect(),
+        Err(error) if work.len() == 1 => vec![failed(site, &work[0], error).await],
+        Err(_) => {
+            let mut outcomes = Vec::with_capacity(work.len());
+            for one in work {
+                let outcome = together(site, std::slice::from_ref(one), worker).await;
+                outcomes.push(match outcome {
+                    Ok(()) => Ok(()),
+                    Err(error) => failed(site, one, error).await,
+                });
+            }
+            outcomes
+        }
+    }
+}
+
+/// Leaves the failure in the journal, where the next sweep and an operator find it.
+async fn failed(site: &Site, work: &Work, error: mysql_async::Error) -> Result<()> {
+    if let Err(unwritten) = journal::failed(&site.db, &work.key, &error.to_string()).await {
+        tracing::warn!(site = site.config.site, error = ?unwritten, "A failure could not be noted");
+    }
+    Err(match error {
+        mysql_async::Error::Other(ours) => match ours.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(other) => Error::internal("The submit could not be applied").with_source(other),
+        },
+        error => Error::internal("The submit could not be applied").with_source(error),
+    })
+}
+
+async fn together(site: &Site, work: &[Work], worker: &str) -> Result<(), mysql_async::Error> {
+    let mut tries = 0;
+    loop {
+        // A panic over one bad row must not end the worker, which would meet it again at
+        // every start.
+        let tried = AssertUnwindSafe(once(site, work, worker, tries + 1)).catch_unwind();
+        let error = match tried.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => ours(Error::internal("Applying the submit panicked")),
+        };
+        if tries == RETRIES || !may_pass(&error) {
+            return Err(error);
+        }
+        tokio::time::sleep(PAUSE * 2_u32.pow(tries)).await;
+        tries += 1;
+        tracing::info!(site = site.config.site, %error, tries, "Applying again");
+    }
+}
+
+/// Whether the same may work a moment later. Bad data never does.
+fn may_pass(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Server(e) => TRANSIENT.contains(&e.code),
+        mysql_async::Error::Io(_) | mysql_async::Error::Driver(_) => true,
+        mysql_async::Error::Other(e) => e
+            .downcast_ref::<Error>()
+            .is_some_and(|e| e.kind() == crate::ErrorKind::Unavailable),
+        mysql_async::Error::Url(_) => false,
+    }
+}
+
+async fn once(
+    site: &Site,
+    work: &[Work],
+    worker: &str,
+    tries: u32,
+) -> Result<(), mysql_async::Error> {
+    let now = UtcMicros::now();
+    let context = Context {
+        zone: site.zone(now).await.map_err(ours)?,
+        now,
+        worker,
+        tries,
+        review_log: site.config.srs.review_log,
+    };
+    let scope = site.config.site.as_str();
+    let mut made_partitions = false;
+    loop {
+        let mut conn = site.db.conn().await.map_err(ours)?;
+        let mut applying = apply::begin(&mut conn, work).await?;
+        if applying.rows.is_empty() {
+            return applying.roll_back().await;
+        }
+        let cached = show(site, &applying.rows).await;
+        match applying.upsert(&context).await {
+            Err(error) if partitions::is_missing(&error) && !made_partitions => {
+                made_partitions = true;
+                make_partitions(site, applying).await?;
+                continue;
+            }
+            upserted => upserted?,
+        }
+        failpoint::hit(scope, "apply_upserted")
+            .await
+            .map_err(ours)?;
+        applying.finish(&context, work, &cached).await?;
+        failpoint::hit(scope, "apply_committed")
+            .await
+            .map_err(ours)?;
+        return Ok(());
+    }
+}
+
+/// A write for a season without a partition makes it, on a connection of its own: DDL
+/// would commit this transaction.
+async fn make_partitions(site: &Site, applying: Applying<'_>) -> Result<(), mysql_async::Error> {
+    let mut seasons: Vec<Season> = applying.rows.iter().map(|s| s.season.clone()).collect();
+    seasons.sort();
+    seasons.dedup();
+    applying.roll_back().await?;
+    for season in seasons {
+        partitions::ensure(&site.db, &season).await.map_err(ours)?;
+    }
+    Ok(())
+}
+
+/// Shows the states in the cache, student by student; whether each row is there now.
+async fn show(site: &Site, rows: &[Submission]) -> Vec<bool> {
+    let mut students: BTreeMap<(&Player, &Season), Vec<QuestionState>> = BTreeMap::new();
+    for row in rows {
+        students
+            .entry((&row.key.player, &row.season))
+            .or_default()
+            .extend(row.batch.states());
+    }
+    let mut shown: BTreeMap<(&Player, &Season), bool> = BTreeMap::new();
+    let mut away = false;
+    for ((player, season), states) in students {
+        let mut good = !away;
+        for chunk in states.chunks(100) {
+            if good && let Err(error) = site.cache.apply(player, season, chunk).await {
+                tracing::warn!(
+                    site = site.config.site,
+                    ?error,
+                    "The cache could not be written"
+                );
+                // The rest would wait for the same server.
+                (good, away) = (false, true);
+            }
+        }
+        shown.insert((player, season), good);
+    }
+    rows.iter()
+        .map(|row| {
+            shown
+                .get(&(&row.key.player, &row.season))
+                .copied()
+                .unwrap_or(false)
+        })
+        .collect()
+}
+
+fn ours(error: Error) -> mysql_async::Error {
+    mysql_async::Error::Other(Box::new(error))
+}

@@ -1,0 +1,134 @@
+//! Filling a student's schedule from table and journal (rehydration, rule C7).
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::Site;
+use crate::schedule_cache::Published;
+use crate::store::load::{self, Whose};
+use crate::types::{Player, Season, UtcMicros};
+use crate::{Result, failpoint};
+
+/// How often a fill reads again because writes came in between.
+const ROUNDS: u32 = 3;
+
+/// Fills of this process.
+pub(super) struct Fills {
+    /// What is being filled: a student who reads ten times while cold starts one fill.
+    running: Mutex<HashSet<(Player, Season, Option<String>)>>,
+    /// At once: half of the turns on MariaDB, so that fills never keep readers waiting.
+    turns: Semaphore,
+}
+
+impl Fills {
+    pub(super) fn new(loads: usize) -> Self {
+        Self {
+            running: Mutex::default(),
+            turns: Semaphore::new(loads.div_ceil(2)),
+        }
+    }
+}
+
+/// How a fill ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// The schedule is complete.
+    Yes,
+    /// Somebody else is filling it.
+    Elsewhere,
+    /// Writes kept coming; the next read tries again.
+    Overtaken,
+}
+
+/// Starts a fill unless this process runs it already; nobody waits for it.
+pub(super) fn in_background(
+    site: &Arc<Site>,
+    player: &Player,
+    season: &Season,
+    subject: Option<String>,
+) {
+    let what = (player.clone(), season.clone(), subject);
+    if !running(site).insert(what.clone()) {
+        return;
+    }
+    let site = site.clone();
+    tokio::spawn(async move {
+        let _done = Done {
+            site: &site,
+            what: &what,
+        };
+        let Ok(_turn) = site.fills.turns.acquire().await else {
+            return;
+        };
+        let (player, season, subject) = &what;
+        if let Err(error) = run(&site, player, season, subject.as_slice()).await {
+            tracing::warn!(
+                site = site.config.site,
+                ?error,
+                "A schedule could not be filled"
+            );
+        }
+    });
+}
+
+/// Takes a fill off the list also when its task is cancelled or panics.
+struct Done<'a> {
+    site: &'a Site,
+    what: &'a (Player, Season, Option<String>),
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        running(self.site).remove(self.what);
+    }
+}
+
+fn running(site: &Site) -> std::sync::MutexGuard<'_, HashSet<(Player, Season, Option<String>)>> {
+    site.fills
+        .running
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Fills one student's schedule, and the schedules of `subjects`: lease, read, stage,
+/// publish; once more when a write came in between.
+///
+/// # Errors
+/// `Unavailable` if a server is away; nothing is published then.
+pub async fn run(
+    site: &Site,
+    player: &Player,
+    season: &Season,
+    subjects: &[String],
+) -> Result<Filled> {
+    let Some(mut fill) = site.cache.begin_fill(player, season).await? else {
+        return Ok(Filled::Elsewhere);
+    };
+    let scope = site.config.site.as_str();
+    let zone = site.zone(UtcMicros::now()).await?;
+    let whose = Whose {
+        player,
+        season,
+        zone,
+        site: scope,
+    };
+    for _ in 0..ROUNDS {
+        let states = {
+            let _turn = site.load_turn().await?;
+            load::all(&site.db, whose).await?
+        };
+        if !fill.stage(&states, subjects, scope).await? {
+            return Ok(Filled::Overtaken);
+        }
+        failpoint::hit(scope, "before_publish").await?;
+        match fill.publish().await? {
+            Published::Yes => return Ok(Filled::Yes),
+            Published::Lost => return Ok(Filled::Overtaken),
+            Published::Dirty => {}
+        }
+    }
+    fill.release().await?;
+    Ok(Filled::Overtaken)
+}

@@ -1,0 +1,164 @@
+//! Applying journal rows to the tracker, in one transaction (rule C9).
+//!
+//! The order: lock the journal rows in key order, let the caller show the states in the
+//! cache, write the tracker in (season, player, question) order, then review log, audit,
+//! and mark the rows applied. Whatever breaks on the way rolls all of it back, and doing
+//! it again changes nothing.
+
+mod write;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, IsolationLevel, Params, Row, Transaction, TxOpts, Value};
+
+use super::{journal, rows};
+use crate::Result;
+use crate::batch::{Submission, SubmissionKey};
+use crate::site_time::SiteZone;
+use crate::types::UtcMicros;
+
+/// One submit to apply: its key, the job that brought it, and what the job carries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work {
+    /// Which journal row.
+    pub key: SubmissionKey,
+    /// The RQ job; `None` when the row was found in the journal itself.
+    pub job_id: Option<String>,
+    /// What the job says, used only if the journal row is missing.
+    pub submission: Option<Submission>,
+}
+
+/// What is the same for a whole transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The site's time zone.
+    pub zone: SiteZone,
+    /// When it happens; `modified` of the rows.
+    pub now: UtcMicros,
+    /// Name of the worker, for the audit.
+    pub worker: &'a str,
+    /// Which try this is.
+    pub tries: u32,
+    /// Whether to write the review log.
+    pub review_log: bool,
+}
+
+/// A transaction that holds the locks on some journal rows.
+pub struct Applying<'c> {
+    tx: Transaction<'c>,
+    /// The rows that are not applied yet, in key order. Rows of `Work` that are missing
+    /// here are applied already: their jobs are done.
+    pub rows: Vec<Submission>,
+}
+
+/// Locks the journal rows of `work`, making those that are missing.
+///
+/// # Errors
+/// `Unavailable` or a server's error; nothing has changed.
+pub async fn begin<'c>(
+    conn: &'c mut Conn,
+    work: &[Work],
+) -> Result<Applying<'c>, mysql_async::Error> {
+    let mut options = TxOpts::new();
+    options.with_isolation_level(Some(IsolationLevel::ReadCommitted));
+    let mut tx = conn.start_transaction(options).await?;
+    let mut missing: Vec<&Submission> = work.iter().filter_map(|w| w.submission.as_ref()).collect();
+    missing.sort_by(|a, b| a.key.cmp(&b.key));
+    for chunk in missing.chunks(100) {
+        let sql = with_rows(include_str!("insert_missing.sql"), chunk.len(), 6);
+        let mut params = Vec::with_capacity(chunk.len() * 6);
+        for s in chunk {
+            params.extend(journal::insert_params(s).map_err(other)?);
+        }
+        tx.exec_drop(sql, Params::Positional(params)).await?;
+    }
+    let keys: Vec<&SubmissionKey> = work.iter().map(|w| &w.key).collect();
+    let sql = include_str!("lock.sql").replace("{keys}", &key_marks(keys.len()));
+    let found: Vec<Row> = tx.exec(sql, Params::Positional(key_params(&keys))).await?;
+    let rows = found
+        .into_iter()
+        .map(|mut row| journal::submission(&mut row))
+        .collect::<Result<Vec<_>>>()
+        .map_err(other)?;
+    Ok(Applying { tx, rows })
+}
+
+impl Applying<'_> {
+    /// Writes the states of all locked rows to the tracker.
+    ///
+    /// # Errors
+    /// A server's error: 1526 when a season has no partition
+    /// ([`crate::store::partitions::is_missing`]). The transaction is then useless.
+    pub async fn upsert(&mut self, context: &Context<'_>) -> Result<(), mysql_async::Error> {
+        write::upsert(&mut self.tx, &self.rows, context).await
+    }
+
+    /// Writes review log and audit, marks the rows applied, and commits. `cached` says of
+    /// each row whether the cache is known to have it.
+    ///
+    /// # Errors
+    /// A server's error; whether the commit took place is then unknown.
+    pub async fn finish(
+        mut self,
+        context: &Context<'_>,
+        work: &[Work],
+        cached: &[bool],
+    ) -> Result<(), mysql_async::Error> {
+        if context.review_log {
+            write::review_log(&mut self.tx, &self.rows).await?;
+        }
+        write::audit(&mut self.tx, &self.rows, work, context).await?;
+        for known in [true, false] {
+            let keys: Vec<&SubmissionKey> = self
+                .rows
+                .iter()
+                .zip(cached)
+                .filter(|(_, c)| **c == known)
+                .map(|(row, _)| &row.key)
+                .collect();
+            if keys.is_empty() {
+                continue;
+            }
+            let sql = include_str!("done.sql").replace("{keys}", &key_marks(keys.len()));
+            let mut params = vec![Value::from(known)];
+            params.extend(key_params(&keys));
+            self.tx.exec_drop(sql, Params::Positional(params)).await?;
+        }
+        self.tx.commit().await
+    }
+
+    /// Gives the locks back; nothing has changed.
+    ///
+    /// # Errors
+    /// A server's error; the server then rolls back by itself.
+    pub async fn roll_back(self) -> Result<(), mysql_async::Error> {
+        self.tx.rollback().await
+    }
+}
+
+/// `(player = ? AND submission_id = ?) OR …`: MariaDB walks the primary key for this,
+/// but not for a list of row constructors.
+fn key_marks(n: usize) -> String {
+    vec!["(player = ? AND submission_id = ?)"; n].join(" OR ")
+}
+
+fn key_params(keys: &[&SubmissionKey]) -> Vec<Value> {
+    keys.iter()
+        .flat_map(|key| {
+            [
+                Value::Bytes(key.player.as_str().as_bytes().to_vec()),
+                Value::Bytes(key.submission.as_str().as_bytes().to_vec()),
+            ]
+        })
+        .collect()
+}
+
+/// Puts `rows` times `(?, …)` in place of `{rows}`.
+fn with_rows(sql: &str, rows: usize, columns: usize) -> String {
+    let one = format!("({})", rows::marks(columns));
+    sql.replace("{rows}", &vec![one; rows].join(", "))
+}
+
+/// An error of ours on the way of a server's errors.
+fn other(e: crate::Error) -> mysql_async::Error {
+    mysql_async::Error::Other(Box::new(e))
+}

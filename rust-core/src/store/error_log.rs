@@ -1,0 +1,26 @@
+//! Frappe's Error Log.
+
+use chrono::NaiveDateTime;
+use mysql_async::prelude::Queryable;
+
+use crate::Result;
+use crate::servers::mariadb::MariaDb;
+
+/// Longest title that the column holds.
+const TITLE: usize = 140;
+
+/// Writes an entry, on a connection of its own: it stays whatever else is rolled back.
+/// `now` is the site's wall time.
+///
+/// # Errors
+/// `Unavailable` if the database is away, `Internal` if this Frappe names its entries
+/// another way.
+pub async fn write(db: &MariaDb, title: &str, text: &str, now: NaiveDateTime) -> Result<()> {
+    let title: String = title.chars().take(TITLE).collect();
+    let name = ulid::Ulid::new().to_string();
+    let mut conn = db.conn().await?;
+    let params = (name, now, now, title, text);
+    Ok(conn
+        .exec_drop(include_str!("error_log.sql"), params)
+        .await?)
+}

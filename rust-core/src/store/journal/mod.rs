@@ -1,0 +1,122 @@
+//! The journal: a row in it is what makes a submit durable, and it decides who won.
+//!
+//! A row is written once, by the submit that made it (or by a worker that finds a job
+//! without its row), and its payload never changes. Applying it is the worker's job
+//! ([`crate::store::apply`]).
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Params, Row, Value};
+
+use super::rows;
+use crate::batch::{Attempt, Submission, SubmissionKey};
+use crate::servers::mariadb::MariaDb;
+use crate::types::{Player, Season, SubmissionId};
+use crate::{Error, Result};
+
+/// MariaDB's error number for a duplicate key.
+const ER_DUP_ENTRY: u16 = 1062;
+
+/// Whether an INSERT made the row or found one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// Ours is the row.
+    Yes,
+    /// Another attempt at the same submission was there first.
+    Taken,
+}
+
+pub(super) fn insert_params(s: &Submission) -> Result<Vec<Value>> {
+    let payload = serde_json::to_vec(&s.batch)
+        .map_err(|e| Error::internal("A batch cannot be written").with_source(e))?;
+    Ok(vec![
+        Value::Bytes(s.key.player.as_str().as_bytes().to_vec()),
+        Value::Bytes(s.key.submission.as_str().as_bytes().to_vec()),
+        Value::Bytes(s.attempt.0.to_vec()),
+        Value::Bytes(s.fingerprint.to_vec()),
+        Value::Bytes(s.season.as_str().as_bytes().to_vec()),
+        Value::Bytes(payload),
+    ])
+}
+
+/// Makes a submit durable: one statement, one row.
+///
+/// # Errors
+/// `Unavailable` or `Internal`: the row may or may not be there.
+pub async fn insert(conn: &mut Conn, submission: &Submission) -> Result<Inserted> {
+    let params = Params::Positional(insert_params(submission)?);
+    match conn.exec_drop(include_str!("insert.sql"), params).await {
+        Ok(()) => Ok(Inserted::Yes),
+        Err(mysql_async::Error::Server(e)) if e.code == ER_DUP_ENTRY => Ok(Inserted::Taken),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The row that won, if there is one.
+///
+/// # Errors
+/// `Unavailable` if the database is away, `Internal` if the row cannot be read.
+pub async fn find(db: &MariaDb, key: &SubmissionKey) -> Result<Option<Submission>> {
+    let mut conn = db.conn().await?;
+    let params = (
+        key.player.as_str().as_bytes(),
+        key.submission.as_str().as_bytes(),
+    );
+    let row: Option<Row> = conn.exec_first(include_str!("find.sql"), params).await?;
+    row.map(|mut row| submission(&mut row)).transpose()
+}
+
+/// A row of `player, submission_id, attempt, fingerprint, season, payload`.
+pub(super) fn submission(row: &mut Row) -> Result<Submission> {
+    Ok(Submission {
+        key: SubmissionKey {
+            player: Player::stored(rows::text(row, 0)?),
+            submission: SubmissionId::parse("submission_id", &rows::text(row, 1)?)?,
+        },
+        attempt: Attempt(fixed(rows::column(row, 2)?)?),
+        fingerprint: fixed(rows::column(row, 3)?)?,
+        season: Season::stored(rows::text(row, 4)?),
+        batch: rows::batch(&rows::column::<Vec<u8>>(row, 5)?)?,
+    })
+}
+
+fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N]> {
+    bytes
+        .try_into()
+        .map_err(|_| Error::internal("A journal column has another length"))
+}
+
+/// Keys of rows that have waited longer than `seconds` for a worker, oldest first, of
+/// this process's choosing: applying one twice is harmless.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn overdue(db: &MariaDb, seconds: u32, limit: u32) -> Result<Vec<SubmissionKey>> {
+    let mut conn = db.conn().await?;
+    let found: Vec<Row> = conn
+        .exec(include_str!("overdue.sql"), (seconds, limit))
+        .await?;
+    found
+        .into_iter()
+        .map(|mut row| {
+            Ok(SubmissionKey {
+                player: Player::stored(rows::text(&mut row, 0)?),
+                submission: SubmissionId::parse("submission_id", &rows::text(&mut row, 1)?)?,
+            })
+        })
+        .collect()
+}
+
+/// Records that a row could not be applied: it waits longer each time.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn failed(db: &MariaDb, key: &SubmissionKey, error: &str) -> Result<()> {
+    let mut conn = db.conn().await?;
+    let error: String = error.chars().take(2000).collect();
+    let params = (
+        error,
+        key.player.as_str().as_bytes(),
+        key.submission.as_str().as_bytes(),
+    );
+    Ok(conn.exec_drop(include_str!("failed.sql"), params).await?)
+}

@@ -1,0 +1,344 @@
+//! Reading a student's states: never from the table alone (rule C2).
+//!
+//! A review is acknowledged when it is in the journal and applied to the table later. So
+//! every reading lays the unapplied journal rows (the *overlay*) over the table's rows,
+//! both from one snapshot, and the higher version wins.
+
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Params, Row, TxOpts, Value};
+
+use super::rows;
+use crate::site_time::SiteZone;
+use crate::types::{Player, QuestionState, Season, UtcMicros};
+use crate::{Result, failpoint, servers::mariadb::MariaDb};
+
+/// Whose states.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose<'a> {
+    /// The student.
+    pub player: &'a Player,
+    /// The season.
+    pub season: &'a Season,
+    /// The site's time zone.
+    pub zone: SiteZone,
+    /// The site, for failpoints.
+    pub site: &'a str,
+}
+
+impl Whose<'_> {
+    fn bytes(&self) -> [Value; 2] {
+        [
+            Value::Bytes(self.player.as_str().as_bytes().to_vec()),
+            Value::Bytes(self.season.as_str().as_bytes().to_vec()),
+        ]
+    }
+}
+
+/// A page of due questions from the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DuePage {
+    /// How many are due in all.
+    pub total: u64,
+    /// The most overdue ones, most overdue first.
+    pub questions: Vec<QuestionState>,
+}
+
+/// All states of a student's season, in no order.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn all(db: &MariaDb, whose: Whose<'_>) -> Result<Vec<QuestionState>> {
+    failpoint::hit(whose.site, "load_read").await?;
+    let [player, season] = whose.bytes();
+    let params = vec![player.clone(), season.clone(), player, season];
+    let (overlay, rows) = one_snapshot(db, include_str!("states.sql"), params, whose.zone).await?;
+    Ok(merge(rows, overlay))
+}
+
+/// The states of some questions, named by their ids in any spelling that the table
+/// takes for the same (its collation folds case, accents and trailing blanks), and all
+/// unapplied states of the student.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn some(
+    db: &MariaDb,
+    whose: Whose<'_>,
+    ids: &[&str],
+) -> Result<(Vec<QuestionState>, Vec<QuestionState>)> {
+    failpoint::hit(whose.site, "load_read").await?;
+    let sql = format!(
+        "{} AND question_id IN ({})",
+        include_str!("states.sql").trim_end(),
+        rows::marks(ids.len())
+    );
+    let [player, season] = whose.bytes();
+    let mut params = vec![player.clone(), season.clone(), player, season];
+    params.extend(ids.iter().map(|id| Value::from(*id)));
+    let (overlay, rows) = one_snapshot(db, &sql, params, whose.zone).await?;
+    Ok((rows, overlay))
+}
+
+/// The `limit` most overdue questions at `now`, of one subject if given, and the true
+/// total. Several statements in one consistent snapshot, the journal first.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn due(
+    db: &MariaDb,
+    whose: Whose<'_>,
+    subject: Option<&str>,
+    now: UtcMicros,
+    limit: usize,
+) -> Result<DuePage> {
+    failpoint::hit(whose.site, "load_read").await?;
+    let mut conn = db.conn().await?;
+    let mut options = TxOpts::new();
+    options
+        .with_consistent_snapshot(true)
+        .with_readonly(Some(true));
+    options.with_isolation_level(Some(mysql_async::IsolationLevel::RepeatableRead));
+    let mut tx = conn.start_transaction(options).await?;
+
+    let payloads: Vec<Vec<u8>> = tx
+        .exec(
+            include_str!("overlay.sql"),
+            Params::Positional(whose.bytes().to_vec()),
+        )
+        .await?;
+    let overlay = latest(
+        payloads
+            .iter()
+            .map(|p| rows::batch(p))
+            .collect::<Result<Vec<_>>>()?,
+    );
+
+    let filter = subject.map_or("", |_| "AND subject = ?");
+    let with_filter = |sql: &str| sql.replace("{subject}", filter);
+    let mut params: Vec<Value> = vec![
+        whose.player.as_str().into(),
+        whose.season.as_str().into(),
+        whose.zone.to_wall(now).into(),
+    ];
+    params.extend(subject.map(Value::from));
+
+    let counted: Option<u64> = tx
+        .exec_first(
+            with_filter(include_str!("due_count.sql")),
+            Params::Positional(params.clone()),
+        )
+        .await?;
+    // As many more as the overlay may take away from the page.
+    params.push((limit + overlay.len()).into());
+    let found: Vec<Row> = tx
+        .exec(
+            with_filter(include_str!("due.sql")),
+            Params::Positional(params),
+        )
+        .await?;
+    let mut page = Vec::with_capacity(found.len());
+    for mut row in found {
+        page.push(rows::state(&mut row, 0, whose.zone)?);
+    }
+    let under = if overlay.is_empty() {
+        Vec::new()
+    } else {
+        rows_of(&mut tx, whose, overlay.keys().map(String::as_str)).await?
+    };
+    tx.commit().await?;
+    Ok(lay_over(
+        page,
+        counted.unwrap_or(0),
+        &under,
+        overlay,
+        subject,
+        now,
+        limit,
+    ))
+}
+
+/// Corrects a page and its total by the unapplied states.
+fn lay_over(
+    page: Vec<QuestionState>,
+    counted: u64,
+    under: &[QuestionState],
+    overlay: HashMap<String, QuestionState>,
+    subject: Option<&str>,
+    now: UtcMicros,
+    limit: usize,
+) -> DuePage {
+    let of_subject = |state: &QuestionState| {
+        // The rows were chosen by the table's collation; `subject` is in its stored
+        // spelling here, so exact comparison means the same.
+        subject.is_none_or(|s| state.subject.as_deref() == Some(s))
+    };
+    let is_due = |state: &QuestionState| state.due <= now && of_subject(state);
+    let mut total = counted;
+    let mut winners: HashMap<String, QuestionState> = HashMap::new();
+    for mut state in overlay.into_values() {
+        match under.iter().find(|row| row.question == state.question) {
+            Some(row) if !state.beats(row) => continue,
+            Some(row) => {
+                if is_due(row) {
+                    total = total.saturating_sub(1);
+                }
+                keep_names(&mut state, row);
+            }
+            None => {}
+        }
+        if is_due(&state) {
+            total += 1;
+        }
+        winners.insert(state.question.as_str().to_owned(), state);
+    }
+    let mut questions: Vec<QuestionState> = page
+        .into_iter()
+        .filter(|state| !winners.contains_key(state.question.as_str()))
+        .collect();
+    questions.extend(winners.into_values().filter(is_due));
+    questions.sort_by(|a, b| (a.due, &a.question).cmp(&(b.due, &b.question)));
+    questions.truncate(limit);
+    DuePage { total, questions }
+}
+
+/// A state that names no subject or topic keeps those on record, as the upsert does.
+fn keep_names(state: &mut QuestionState, row: &QuestionState) {
+    if state.subject.is_none() {
+        state.subject.clone_from(&row.subject);
+    }
+    if state.topic.is_none() {
+        state.topic.clone_from(&row.topic);
+    }
+}
+
+async fn rows_of(
+    tx: &mut mysql_async::Transaction<'_>,
+    whose: Whose<'_>,
+    ids: impl Iterator<Item = &str>,
+) -> Result<Vec<QuestionState>> {
+    let mut params: Vec<Value> = vec![whose.player.as_str().into(), whose.season.as_str().into()];
+    params.extend(ids.map(Value::from));
+    let sql = format!(
+        "SELECT question_id, stability, next_review_date, last_review_date, review_version, \
+         subject, topic FROM `tabPlayer Memory Tracker` \
+         WHERE player = ? AND season = ? AND next_review_date IS NOT NULL \
+         AND question_id IN ({})",
+        rows::marks(params.len() - 2)
+    );
+    let found: Vec<Row> = tx.exec(sql, Params::Positional(params)).await?;
+    found
+        .into_iter()
+        .map(|mut row| rows::state(&mut row, 0, whose.zone))
+        .collect()
+}
+
+/// Runs a `states.sql` statement: (unapplied states, rows).
+async fn one_snapshot(
+    db: &MariaDb,
+    sql: &str,
+    params: Vec<Value>,
+    zone: SiteZone,
+) -> Result<(Vec<QuestionState>, Vec<QuestionState>)> {
+    let mut conn = db.conn().await?;
+    let mut stream = conn
+        .exec_stream::<Row, _, _>(sql, Params::Positional(params))
+        .await?;
+    let (mut batches, mut states) = (Vec::new(), Vec::new());
+    while let Some(mut row) = stream.try_next().await? {
+        if rows::column::<i64>(&mut row, 0)? == 1 {
+            batches.push(rows::batch(&rows::column::<Vec<u8>>(&mut row, 1)?)?);
+        } else {
+            states.push(rows::state(&mut row, 1, zone)?);
+        }
+    }
+    Ok((latest(batches).into_values().collect(), states))
+}
+
+/// The winning state of each question of these batches.
+fn latest(batches: Vec<crate::batch::Batch>) -> HashMap<String, QuestionState> {
+    let mut winners: HashMap<String, QuestionState> = HashMap::new();
+    for state in batches.iter().flat_map(crate::batch::Batch::states) {
+        match winners.get_mut(state.question.as_str()) {
+            Some(known) if state.beats(known) => *known = state,
+            Some(_) => {}
+            None => {
+                winners.insert(state.question.as_str().to_owned(), state);
+            }
+        }
+    }
+    winners
+}
+
+/// Lays `overlay` over `rows`: for each question the state that wins.
+#[must_use]
+pub fn merge(rows: Vec<QuestionState>, overlay: Vec<QuestionState>) -> Vec<QuestionState> {
+    if overlay.is_empty() {
+        return rows;
+    }
+    let mut over: HashMap<String, QuestionState> = overlay
+        .into_iter()
+        .map(|s| (s.question.as_str().to_owned(), s))
+        .collect();
+    let mut out = Vec::with_capacity(rows.len() + over.len());
+    for row in rows {
+        match over.remove(row.question.as_str()) {
+            Some(mut state) if state.beats(&row) => {
+                keep_names(&mut state, &row);
+                out.push(state);
+            }
+            _ => out.push(row),
+        }
+    }
+    out.extend(over.into_values());
+    out
+}
+
+/// How many questions a student has in a season, applied ones only.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn count(db: &MariaDb, whose: Whose<'_>) -> Result<u64> {
+    let mut conn = db.conn().await?;
+    let params = (whose.player.as_str(), whose.season.as_str());
+    Ok(conn
+        .exec_first(include_str!("count.sql"), params)
+        .await?
+        .unwrap_or(0))
+}
+
+/// Pairs (index of id, index of candidate) that the tracker's collation takes for the
+/// same question.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn equal_ids(
+    db: &MariaDb,
+    ids: &[&str],
+    candidates: &[&str],
+) -> Result<Vec<(usize, usize)>> {
+    if ids.is_empty() || candidates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let table = |n: usize| {
+        let rows: Vec<String> = (0..n)
+            .map(|i| format!("SELECT {i} AS i, ? AS id"))
+            .collect();
+        rows.join(" UNION ALL ")
+    };
+    let sql = format!(
+        "SELECT a.i, b.i FROM ({}) a JOIN ({}) b \
+         ON a.id COLLATE utf8mb4_unicode_ci = b.id COLLATE utf8mb4_unicode_ci",
+        table(ids.len()),
+        table(candidates.len())
+    );
+    let params: Vec<Value> = ids
+        .iter()
+        .chain(candidates)
+        .map(|id| Value::from(*id))
+        .collect();
+    let mut conn = db.conn().await?;
+    Ok(conn.exec(sql, Params::Positional(params)).await?)
+}

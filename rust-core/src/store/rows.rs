@@ -1,0 +1,85 @@
+//! Between rows and states.
+
+use mysql_async::{Row, Value, from_value_opt};
+
+use crate::batch::Batch;
+use crate::site_time::SiteZone;
+use crate::types::{QuestionId, QuestionState, Stability, UtcMicros, Version};
+use crate::{Error, Result};
+
+/// Highest stability that the scheduler knows. Older rows may hold more; everywhere in
+/// the engine they count as this, so that table and cache show the same.
+const MAX_STABILITY: f64 = 4.0;
+
+/// The columns of a tracker row, in the order of every SELECT of ours, from `at` on:
+/// `question_id, stability, next_review_date, last_review_date, review_version, subject,
+/// topic`.
+pub(super) fn state(row: &mut Row, at: usize, zone: SiteZone) -> Result<QuestionState> {
+    let stability: f64 = text(row, at + 1)?
+        .parse()
+        .map_err(|e| Error::internal("A stability is no number").with_source(e))?;
+    Ok(QuestionState {
+        question: QuestionId::stored(text(row, at)?),
+        stability: Stability::from_f64(stability.clamp(0.0, MAX_STABILITY)),
+        due: moment(row, at + 2, zone)?.unwrap_or(SiteZone::EARLIEST),
+        last_review: moment(row, at + 3, zone)?,
+        version: Version(column(row, at + 4)?),
+        subject: optional_text(row, at + 5)?,
+        topic: optional_text(row, at + 6)?,
+    })
+}
+
+/// A DATETIME; `None` for NULL and for one that is no date, as '0000-00-00', which lax SQL
+/// modes let in. Such a row must not keep a student from all others: as a due time, which
+/// SQL compares as the past, it counts as the earliest, and the next answer mends it.
+fn moment(row: &mut Row, at: usize, zone: SiteZone) -> Result<Option<UtcMicros>> {
+    match column::<Value>(row, at)? {
+        Value::NULL => Ok(None),
+        value @ Value::Date(..) => Ok(from_value_opt::<chrono::NaiveDateTime>(value)
+            .ok()
+            .map(|wall| zone.to_utc(wall))),
+        _ => Err(Error::internal("A column has another type")),
+    }
+}
+
+/// The payload of a journal row.
+pub(super) fn batch(payload: &[u8]) -> Result<Batch> {
+    let batch: Batch = serde_json::from_slice(payload)
+        .map_err(|e| Error::internal("A journal row cannot be read").with_source(e))?;
+    if batch.v > crate::batch::FORMAT {
+        return Err(Error::internal(format!(
+            "A journal row has format {}, newer than this program",
+            batch.v
+        )));
+    }
+    Ok(batch)
+}
+
+/// One column, by its place.
+pub(super) fn column<T: mysql_async::prelude::FromValue>(row: &mut Row, at: usize) -> Result<T> {
+    let value: Value = row
+        .take(at)
+        .ok_or_else(|| Error::internal("A row is too short"))?;
+    from_value_opt(value).map_err(|e| Error::internal("A column has another type").with_source(e))
+}
+
+/// One text column; the server says binary when a union mixes it with a blob.
+pub(super) fn text(row: &mut Row, at: usize) -> Result<String> {
+    String::from_utf8(column(row, at)?)
+        .map_err(|e| Error::internal("A column is not UTF-8").with_source(e))
+}
+
+fn optional_text(row: &mut Row, at: usize) -> Result<Option<String>> {
+    column::<Option<Vec<u8>>>(row, at)?
+        .map(String::from_utf8)
+        .transpose()
+        .map_err(|e| Error::internal("A column is not UTF-8").with_source(e))
+        .map(|text| text.filter(|t| !t.is_empty()))
+}
+
+/// `?, ?, …` for a list of `n` parameters.
+pub(super) fn marks(n: usize) -> String {
+    let mut out = "?, ".repeat(n);
+    out.truncate(out.len().saturating_sub(2));
+    out
+}

@@ -1,0 +1,57 @@
+//! `memora-srs serve`.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use memora_core::services::Sites;
+use tokio::net::TcpListener;
+
+use super::stop_signal;
+use crate::cli::{Bench, Threads};
+use crate::server;
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    bench: Bench,
+    /// Address to listen on; port 0 takes a free one. The address in use is printed.
+    #[arg(long, default_value = "127.0.0.1:8765", value_name = "ADDRESS:PORT")]
+    bind: SocketAddr,
+    /// Connections at once.
+    #[arg(long, value_name = "N", default_value_t = server::Options::default().max_connections)]
+    max_connections: usize,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let runtime = self.threads.runtime()?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(self) -> anyhow::Result<()> {
+        let sites_path = &self.bench.sites_path;
+        anyhow::ensure!(
+            sites_path.is_dir(),
+            "--sites-path: {} is no folder",
+            sites_path.display()
+        );
+        let sites = Arc::new(Sites::new(sites_path));
+        let listener = TcpListener::bind(self.bind)
+            .await
+            .with_context(|| format!("--bind {}", self.bind))?;
+        let stop = stop_signal()?;
+        let options = server::Options {
+            max_connections: self.max_connections,
+            ..server::Options::default()
+        };
+        let address = listener.local_addr()?;
+        writeln!(std::io::stdout(), "listening on http://{address}")?;
+        server::run(listener, sites, options, stop).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! Connections: accepting them, bounding them, and letting them end well.
+//!
+//! The caller owns the listener and the moment to stop, so a test serves on port 0 and
+//! stops when it likes.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use memora_core::services::Sites;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
+
+use crate::middleware;
+
+/// Bytes of a request's head that are read at all; `middleware` refuses much less, in
+/// Frappe's shape.
+const MAX_HEAD: usize = 64 * 1024;
+/// Pause after a failed accept, mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bounds of the server.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Connections at once; more wait in the listener's backlog.
+    pub max_connections: usize,
+    /// How long a connection may take to send a request's head, idle time between two
+    /// requests included. Longer than the 60 s for which nginx keeps a connection, so
+    /// that nginx closes first and never sends into a closing one.
+    pub head_timeout: Duration,
+    /// How long a request's body may take.
+    pub body_timeout: Duration,
+    /// Largest body in bytes. 50 answers with the longest ids take some 40 KiB.
+    pub max_body: usize,
+    /// How long requests may take to end once the server is told to stop.
+    pub drain: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_connections: 16_384,
+            head_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(10),
+            max_body: 1024 * 1024,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What every request can reach.
+pub(crate) struct App {
+    pub(crate) sites: Arc<Sites>,
+    pub(crate) options: Options,
+}
+
+/// Serves `listener` until `shutdown`, then takes no more connections, closes idle ones
+/// and waits until every accepted request is answered and done, for `options.drain` at
+/// most.
+pub async fn run(
+    listener: TcpListener,
+    sites: Arc<Sites>,
+    options: Options,
+    shutdown: impl Future<Output = ()>,
+) {
+    let drain = options.drain;
+    let permits = Arc::new(Semaphore::new(options.max_connections));
+    let app = Arc::new(App { sites, options });
+    let graceful = GracefulShutdown::new();
+    // Every connection and every request holds a sender; none is left when all is done.
+    let (alive, mut all_done) = mpsc::channel::<()>(1);
+
+    tokio::pin!(shutdown);
+    loop {
+        let (stream, permit) = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &permits) => accepted,
+        };
+        serve(&app, &graceful, &alive, stream, permit);
+    }
+
+    drop(listener);
+    drop(alive);
+    let done = async {
+        graceful.shutdown().await;
+        all_done.recv().await;
+    };
+    if timeout(drain, done).await.is_err() {
+        tracing::warn!(
+            waited_ms = drain.as_millis() as u64,
+            "stopping with requests under way"
+        );
+    }
+}
+
+/// The next connection, once there is room for one.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else {
+            // The semaphore is never closed.
+            std::future::pending::<()>().await;
+            continue;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, permit),
+            Err(error) => {
+                tracing::warn!(%error, "no connection accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection in a task of its own, which holds `permit` and `alive`.
+fn serve(
+    app: &Arc<App>,
+    graceful: &GracefulShutdown,
+    alive: &mpsc::Sender<()>,
+    stream: TcpStream,
+    permit: OwnedSemaphorePermit,
+) {
+    // Answers are small and whole; waiting to fill a packet only delays them.
+    let _ = stream.set_nodelay(true);
+    let (app, alive) = (app.clone(), alive.clone());
+    let head_timeout = app.options.head_timeout;
+    let for_requests = alive.clone();
+    let service = service_fn(move |request| {
+        let answer = middleware::observe(app.clone(), for_requests.clone(), request);
+        async { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_header_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "connection ended early");
+        }
+        drop((permit, alive));
+    });
+}

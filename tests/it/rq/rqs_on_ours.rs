@@ -1,0 +1,257 @@
+//! Does our worker run RQ's jobs, and do RQ's own tools agree with what it leaves behind?
+
+use memora_core::types::UtcMicros;
+use serde_json::{Value, json};
+
+use super::{QUEUE, Rq, SITE, ask, call_kwargs, job_kwargs, submission, with_each_rq};
+
+with_each_rq!(
+    we_run_rqs_job,
+    we_fail_a_job_and_rq_queues_it_again,
+    rq_gives_up_a_worker_that_died,
+    a_job_given_up_and_then_finished_is_finished_once,
+    an_operator_may_delete_a_job_that_we_have,
+    a_job_put_back_is_next,
+    a_heartbeat_keeps_jobs_and_brings_a_lost_registration_back,
+    suspended_workers_take_nothing,
+);
+
+/// Enqueues one job the way Frappe does, under this id.
+async fn enqueue(rq: &Rq, id: &str) {
+    let call = call_kwargs("ann@example.com", id);
+    let job = json!([{"job_id": id, "kwargs": job_kwargs(SITE, &call)}]);
+    rq.tool("enqueue", Some(job)).await;
+}
+
+fn now() -> UtcMicros {
+    UtcMicros::now()
+}
+
+fn only_worker(shown: &Value) -> &Value {
+    let workers = shown["workers"].as_array().unwrap();
+    assert_eq!(workers.len(), 1, "{shown:#}");
+    &workers[0]
+}
+
+/// That nothing of a job's runs is left, whose keys RQ's tools do not show.
+async fn assert_no_runs(rq: &Rq) {
+    let mut redis = rq.db.connection().await;
+    let runs: Vec<String> = ask(&mut redis, &["KEYS", "rq:execution*"]).await;
+    assert_eq!(runs, Vec::<String>::new());
+}
+
+async fn we_run_rqs_job(rq: Rq) {
+    let worker = rq.worker();
+    worker.register(now()).await.unwrap();
+    assert_eq!(only_worker(&rq.show().await)["state"], "started");
+    assert!(worker.take(10, now()).await.unwrap().is_empty());
+    assert_eq!(only_worker(&rq.show().await)["state"], "idle");
+    enqueue(&rq, "theirs-1").await;
+
+    let jobs = worker.take(10, now()).await.unwrap();
+
+    assert_eq!(jobs.len(), 1);
+    assert_eq!(
+        jobs[0].call.submission().unwrap(),
+        submission("ann@example.com", "theirs-1")
+    );
+    assert!(jobs[0].call.enqueued_at.is_some());
+    let shown = rq.show().await;
+    assert_eq!(shown["queued"], json!([]));
+    assert_eq!(shown["started"], json!(["theirs-1"]));
+    let job = &shown["jobs"]["theirs-1"];
+    assert_eq!(job["status"], "started");
+    assert_eq!(job["worker_name"], worker.name());
+    let runs = if rq.major >= 2 { json!(1) } else { Value::Null };
+    assert_eq!(job["runs"], runs);
+    assert_eq!(
+        (&job["started"], &job["heartbeat"]),
+        (&json!(true), &json!(true))
+    );
+    let known = only_worker(&shown);
+    assert_eq!(known["name"], worker.name());
+    assert_eq!(known["state"], "busy");
+    assert_eq!(known["current_job"], "theirs-1");
+    assert_eq!(known["queues"], json!([QUEUE]));
+    assert_eq!(known["pid"], std::process::id());
+
+    let result = json!({"success": true, "processed_count": 2});
+    worker.finish(&jobs[0], &result, now()).await.unwrap();
+
+    let shown = rq.show().await;
+    assert_eq!(shown["started"], json!([]));
+    assert_eq!(shown["finished"], json!(["theirs-1"]));
+    let job = &shown["jobs"]["theirs-1"];
+    assert_eq!(job["status"], "finished");
+    assert_eq!(job["return_value"], result);
+    assert_eq!(job["ended"], true);
+    let known = only_worker(&shown);
+    assert_eq!(known["current_job"], Value::Null);
+    assert_eq!(
+        (&known["successful"], &known["failed"]),
+        (&json!(1), &json!(0))
+    );
+    assert!(known["working_time"].as_f64().unwrap() > 0.0);
+    let mut redis = rq.db.connection().await;
+    for key in ["rq:job:theirs-1", "rq:results:theirs-1"] {
+        let ttl: i64 = ask(&mut redis, &["TTL", key]).await;
+        assert!((1..=600).contains(&ttl), "{key}: {ttl}");
+    }
+    assert_no_runs(&rq).await;
+
+    rq.tool("clean", None).await;
+    assert_eq!(rq.show().await["finished"], json!([]));
+    worker.unregister(now()).await.unwrap();
+    assert_eq!(rq.show().await["workers"], json!([]));
+}
+
+async fn we_fail_a_job_and_rq_queues_it_again(rq: Rq) {
+    let worker = rq.worker();
+    worker.register(now()).await.unwrap();
+    enqueue(&rq, "theirs-1").await;
+    let jobs = worker.take(10, now()).await.unwrap();
+
+    worker
+        .fail(&jobs[0], "deadlock: grüße", now())
+        .await
+        .unwrap();
+
+    let shown = rq.show().await;
+    assert_eq!(shown["started"], json!([]));
+    assert_eq!(shown["failed"], json!(["theirs-1"]));
+    let job = &shown["jobs"]["theirs-1"];
+    assert_eq!(job["status"], "failed");
+    assert_eq!(job["exc_info"], "deadlock: grüße");
+    let known = only_worker(&shown);
+    assert_eq!(
+        (&known["successful"], &known["failed"]),
+        (&json!(0), &json!(1))
+    );
+    assert_no_runs(&rq).await;
+
+    rq.tool("requeue", None).await;
+    let jobs = worker.take(10, now()).await.unwrap();
+    assert_eq!(jobs.len(), 1);
+    // A failed job is kept for a week, a running one until it ends.
+    let mut redis = rq.db.connection().await;
+    let ttl: i64 = ask(&mut redis, &["TTL", "rq:job:theirs-1"]).await;
+    assert_eq!(ttl, -1);
+    worker.finish(&jobs[0], &json!(null), now()).await.unwrap();
+    let shown = rq.show().await;
+    assert_eq!(shown["failed"], json!([]));
+    assert_eq!(shown["finished"], json!(["theirs-1"]));
+    assert_eq!(shown["jobs"]["theirs-1"]["results"], 2);
+}
+
+async fn rq_gives_up_a_worker_that_died(rq: Rq) {
+    enqueue(&rq, "theirs-1").await;
+    let worker = rq.worker();
+    worker.register(now()).await.unwrap();
+    assert_eq!(worker.take(10, now()).await.unwrap().len(), 1);
+    drop(worker);
+
+    rq.tool("clean", None).await;
+
+    let shown = rq.show().await;
+    assert_eq!(shown["started"], json!([]));
+    assert_eq!(shown["failed"], json!(["theirs-1"]));
+    let text = shown["jobs"]["theirs-1"]["exc_info"].as_str().unwrap();
+    assert!(text.contains("AbandonedJobError"), "{text}");
+}
+
+async fn a_job_given_up_and_then_finished_is_finished_once(rq: Rq) {
+    enqueue(&rq, "theirs-1").await;
+    let worker = rq.worker();
+    worker.register(now()).await.unwrap();
+    let jobs = worker.take(10, now()).await.unwrap();
+    rq.tool("clean", None).await;
+
+    worker.finish(&jobs[0], &json!(null), now()).await.unwrap();
+
+    let shown = rq.show().await;
+    assert_eq!(shown["failed"], json!([]));
+    assert_eq!(shown["finished"], json!(["theirs-1"]));
+}
+
+async fn an_operator_may_delete_a_job_that_we_have(rq: Rq) {
+    let worker = rq.worker();
+    worker.register(now()).await.unwrap();
+    for (id, failed) in [("theirs-1", false), ("theirs-2", true)] {
+        enqueue(&rq, id).await;
+        let jobs = worker.take(10, now()).await.unwrap();
+        rq.tool("delete", Some(json!([id]))).await;
+        worker.heartbeat(&jobs, now()).await.unwrap();
+        if failed {
+            worker.fail(&jobs[0], "late", now()).await.unwrap();
+        } else {
+            worker.finish(&jobs[0], &json!(null), now()).await.unwrap();
+        }
+        worker.put_back(&jobs[0]).await.unwrap();
+    }
+    let mut redis = rq.db.connection().await;
+    let mut left: Vec<String> = ask(&mut redis, &["KEYS", "*theirs*"]).await;
+    left.extend(ask::<Vec<String>>(&mut redis, &["KEYS", "rq:wip:*"]).await);
+    left.extend(ask::<Vec<String>>(&mut redis, &["KEYS", "rq:f*"]).await);
+    assert_eq!(left, Vec::<String>::new());
+}
+
+async fn a_job_put_back_is_next(rq: Rq) {
+    enqueue(&rq, "theirs-1").await;
+    enqueue(&rq, "theirs-2").await;
+    let worker = rq.worker();
+    let jobs = worker.take(1, now()).await.unwrap();
+    assert_eq!(jobs[0].id(), "theirs-1");
+
+    worker.put_back(&jobs[0]).await.unwrap();
+
+    let shown = rq.show().await;
+    assert_eq!(shown["queued"], json!(["theirs-1", "theirs-2"]));
+    assert_eq!(shown["started"], json!([]));
+    assert_eq!(shown["jobs"]["theirs-1"]["status"], "queued");
+    assert_no_runs(&rq).await;
+    rq.tool("burst", None).await;
+    assert_eq!(rq.show().await["finished"].as_array().unwrap().len(), 2);
+}
+
+async fn a_heartbeat_keeps_jobs_and_brings_a_lost_registration_back(rq: Rq) {
+    enqueue(&rq, "theirs-1").await;
+    let worker = rq.worker();
+    worker.register(now()).await.unwrap();
+    let jobs = worker.take(10, now()).await.unwrap();
+    let mut redis = rq.db.connection().await;
+    let score = "rq:wip:bench:srs_write";
+    let first: Vec<(String, f64)> =
+        ask(&mut redis, &["ZRANGE", score, "0", "-1", "WITHSCORES"]).await;
+    let _: () = ask(
+        &mut redis,
+        &["DEL", &format!("rq:worker:{}", worker.name())],
+    )
+    .await;
+    assert_eq!(rq.show().await["workers"], json!([]));
+
+    worker
+        .heartbeat(&jobs, now().plus_seconds(1000))
+        .await
+        .unwrap();
+
+    let then: Vec<(String, f64)> =
+        ask(&mut redis, &["ZRANGE", score, "0", "-1", "WITHSCORES"]).await;
+    assert_eq!(first[0].0, then[0].0);
+    assert!((999.0..=1001.0).contains(&(then[0].1 - first[0].1)));
+    let shown = rq.show().await;
+    assert_eq!(only_worker(&shown)["name"], worker.name());
+    assert_eq!(shown["started"], json!(["theirs-1"]));
+}
+
+async fn suspended_workers_take_nothing(rq: Rq) {
+    let worker = rq.worker();
+    worker.register(now()).await.unwrap();
+    enqueue(&rq, "theirs-1").await;
+    rq.tool("suspend", None).await;
+    assert!(worker.take(10, now()).await.unwrap().is_empty());
+    assert_eq!(only_worker(&rq.show().await)["state"], "suspended");
+
+    rq.tool("resume", None).await;
+    assert_eq!(worker.take(10, now()).await.unwrap().len(), 1);
+    assert_eq!(only_worker(&rq.show().await)["state"], "busy");
+}

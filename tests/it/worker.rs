@@ -1,0 +1,230 @@
+//! Programs of their own: sidecar and worker, killed where it hurts.
+
+use memora_tests::programs::Start;
+use memora_tests::questions::question_id;
+use memora_tests::{Http, Sidecar, Student, TestSite, Worker, wait};
+use serde_json::{Value, json};
+
+use crate::story::{ANN, SEASON, answers, count};
+
+const READ: &str = "/api/method/memora.api.reviews.get_review_session";
+const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
+const LOG: &str = "SELECT COUNT(*) FROM memora_srs_review_log";
+
+async fn stage() -> (TestSite, Student) {
+    let test = TestSite::new().await;
+    test.add_season(SEASON).await;
+    let student = test.add_student(ANN).await;
+    test.add_questions(ANN, SEASON, 30, memora_tests::Due::First(10))
+        .await;
+    (test, student)
+}
+
+fn body(submission: &str, n: usize) -> Value {
+    let ids: Vec<String> = (0..n).map(question_id).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    json!({"responses": answers(&ids), "submission_id": submission})
+}
+
+async fn total_due(http: &Http, student: &Student) -> Value {
+    let answer = http.get(READ).token(student).send().await;
+    answer.message()["total_due"].clone()
+}
+
+async fn applied(test: &TestSite, rows: u64) {
+    wait::until("the reviews are applied", || async {
+        (count(test, LOG).await == rows).then_some(())
+    })
+    .await;
+}
+
+/// Fields of a job's hash.
+async fn job(test: &TestSite, id: &str) -> (String, String) {
+    let mut redis = test.queue.connection().await;
+    redis::cmd("HMGET")
+        .arg(format!("rq:job:{id}"))
+        .arg("status")
+        .arg("ended_at")
+        .query_async(&mut redis)
+        .await
+        .expect("the job's hash")
+}
+
+#[tokio::test]
+async fn a_session_end_to_end() {
+    let (test, student) = stage().await;
+    let sidecar = Sidecar::start(&test).await;
+    let http = sidecar.http(&test);
+    assert_eq!(total_due(&http, &student).await, 10);
+    let answer = http
+        .post(SUBMIT)
+        .token(&student)
+        .json(&body("s-1", 3))
+        .send()
+        .await;
+    let answer = answer.message();
+    assert_eq!(answer["processed"], 3);
+    assert_eq!(total_due(&http, &student).await, 7);
+    let id = answer["persistence_job_id"]
+        .as_str()
+        .expect("a job id")
+        .to_owned();
+    assert_eq!(job(&test, &id).await.0, "queued");
+    let worker = Worker::start(&test);
+    applied(&test, 3).await;
+    wait::until("the job is finished", || async {
+        (job(&test, &id).await.0 == "finished").then_some(())
+    })
+    .await;
+    assert_eq!(total_due(&http, &student).await, 7);
+    let stopped = worker
+        .process
+        .stop(wait::PATIENCE)
+        .expect("the worker stops");
+    assert!(stopped.success(), "{}", worker.process.log());
+    let mut redis = test.queue.connection().await;
+    let workers: u64 = redis::cmd("SCARD")
+        .arg("rq:workers")
+        .query_async(&mut redis)
+        .await
+        .expect("SCARD");
+    assert_eq!(workers, 0, "it took itself off RQ's list");
+}
+
+#[tokio::test]
+async fn a_sidecar_that_dies_behind_the_journal_leaves_one_effect() {
+    let (test, student) = stage().await;
+    for (n, point) in [
+        "after_journal",
+        "after_queue",
+        "before_cache",
+        "after_cache",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let submission = format!("s-{n}");
+        let dying = Sidecar::start_with(&test, &Start::default().failpoint(point, "exit"))
+            .await
+            .expect("a sidecar");
+        let http = dying.http(&test);
+        let lost = http
+            .post(SUBMIT)
+            .token(&student)
+            .json(&body(&submission, 1))
+            .try_send()
+            .await;
+        assert!(lost.is_err(), "{point}: it died without an answer");
+        let other = Sidecar::start(&test).await;
+        let http = other.http(&test);
+        let answer = http
+            .post(SUBMIT)
+            .token(&student)
+            .json(&body(&submission, 1))
+            .send()
+            .await;
+        assert_eq!(answer.message()["processed"], 1, "{point}");
+        assert_eq!(total_due(&http, &student).await, 9, "{point}");
+    }
+    let _worker = Worker::start(&test);
+    applied(&test, 4).await;
+    assert_eq!(
+        count(&test, "SELECT COUNT(*) FROM memora_srs_audit").await,
+        4
+    );
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_around_its_commit_applies_once() {
+    let (test, student) = stage().await;
+    let sidecar = Sidecar::start(&test).await;
+    let http = sidecar.http(&test);
+    for (n, point) in ["apply_upserted", "apply_committed"].iter().enumerate() {
+        let submission = format!("s-{n}");
+        http.post(SUBMIT)
+            .token(&student)
+            .json(&body(&submission, 2))
+            .send()
+            .await;
+        let dying = Worker::start_with(&test, &Start::default().failpoint(point, "exit"))
+            .expect("a worker");
+        wait::until("the worker died", || async {
+            dying.process.exit_status().map(|_| ())
+        })
+        .await;
+        // Its job is in the registry of started jobs, nobody's; the journal row is late.
+        test.exec(
+            "UPDATE memora_srs_journal SET created_at = created_at - INTERVAL 1 MINUTE",
+            (),
+        )
+        .await;
+        let worker = Worker::start(&test);
+        applied(&test, 2 * (n as u64 + 1)).await;
+        worker
+            .process
+            .stop(wait::PATIENCE)
+            .expect("the worker stops");
+    }
+    assert_eq!(
+        count(&test, "SELECT COUNT(*) FROM memora_srs_audit").await,
+        2
+    );
+    assert_eq!(total_due(&http, &student).await, 8);
+}
+
+#[tokio::test]
+async fn a_lost_queue_is_made_up_for_from_the_journal() {
+    let (test, student) = stage().await;
+    let sidecar = Sidecar::start(&test).await;
+    let http = sidecar.http(&test);
+    http.post(SUBMIT)
+        .token(&student)
+        .json(&body("s-1", 2))
+        .send()
+        .await;
+    let mut redis = test.queue.connection().await;
+    let _: () = redis::cmd("FLUSHDB")
+        .query_async(&mut redis)
+        .await
+        .expect("FLUSHDB");
+    test.exec(
+        "UPDATE memora_srs_journal SET created_at = created_at - INTERVAL 1 MINUTE",
+        (),
+    )
+    .await;
+    let _worker = Worker::start(&test);
+    applied(&test, 2).await;
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_applied_fails_and_tells_the_operator() {
+    let (test, student) = stage().await;
+    let sidecar = Sidecar::start(&test).await;
+    let http = sidecar.http(&test);
+    // Bad data: no repetition helps.
+    test.exec(
+        "ALTER TABLE `tabPlayer Memory Tracker` ADD CONSTRAINT refuse CHECK (review_version = 0)",
+        (),
+    )
+    .await;
+    let answer = http
+        .post(SUBMIT)
+        .token(&student)
+        .json(&body("s-1", 1))
+        .send()
+        .await;
+    let id = answer.message()["persistence_job_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let _worker = Worker::start(&test);
+    wait::until("the job has failed", || async {
+        (job(&test, &id).await.0 == "failed").then_some(())
+    })
+    .await;
+    let sql = "SELECT COUNT(*) FROM `tabError Log` WHERE method = 'SRSPersistenceService'";
+    assert_eq!(count(&test, sql).await, 1);
+    let sql = "SELECT COUNT(*) FROM memora_srs_journal WHERE state = 'failed' AND tries = 1 AND applied_at IS NULL";
+    assert_eq!(count(&test, sql).await, 1);
+    assert_eq!(total_due(&http, &student).await, 9, "the answer stands");
+}
