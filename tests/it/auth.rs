@@ -1,6 +1,8 @@
 //! Who is asking, on real servers: every test is a site of its own with what Frappe
 //! would have written.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
@@ -11,10 +13,9 @@ use memora_core::frappe::{
 use memora_core::services::Site;
 use memora_core::types::UtcMicros;
 use memora_core::{Error, ErrorKind, failpoint};
+use memora_tests::count::{RedisCounter, SqlCounter};
 use memora_tests::people::Session;
-use memora_tests::servers::{MariaDb, MariaDbOptions};
 use memora_tests::{Role, Student, TestSite};
-use mysql_async::prelude::Queryable;
 use redis::AsyncCommands;
 use serde_json::json;
 
@@ -213,7 +214,7 @@ async fn an_unreadable_session_is_never_a_guest() {
     let hostile: [&[u8]; 8] = [
         b"",
         b"garbage",
-        b"cposix\nsystem\n(Vtouch /tmp/x\ntR.",
+        b"cposix\nsystem\n(Vtrue\ntR.",
         b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\xff.",
         b"}X\x04\x00\x00\x00data}s.",
         b"]q\x00h\x00a.",
@@ -841,19 +842,47 @@ async fn a_session_that_was_logged_out_does_not_come_back() {
 async fn a_csrf_token_that_came_meanwhile_is_kept() {
     let test = TestSite::new().await;
     let ann = test.add_student("ann@example.com").await;
-    let door = Door::of(&test).await;
-    let old = add_session(&test, &ann, TimeDelta::seconds(601), None).await;
-    let refresh = door.refresh_of(&old.sid, now()).await.unwrap();
-    // Frappe gives it a token and extends it, in its own order.
-    let mut with_token = old.clone();
-    with_token.csrf_token = Some("token".to_owned());
-    with_token.last_updated += TimeDelta::seconds(700);
-    test.exec("DELETE FROM tabSessions WHERE sid = ?", (&old.sid,))
-        .await;
-    test.write_session(&with_token).await;
-    let before = stored(&test, &old.sid).await;
-    door.auth.refresh(&door.ctx(), &refresh).await.unwrap();
-    assert_eq!(stored(&test, &old.sid).await, before);
+    let door = Arc::new(Door::of(&test).await);
+    // Before and after the row was read; extended later, and a little earlier, than here.
+    for (point, seconds) in [
+        (None, 700),
+        (None, 600),
+        (Some("session_row_read"), 700),
+        (Some("session_row_read"), 600),
+        (Some("session_row_refreshed"), 700),
+    ] {
+        let old = add_session(&test, &ann, TimeDelta::seconds(601), None).await;
+        let refresh = door.refresh_of(&old.sid, now()).await.unwrap();
+        // Frappe gives it a token, and extends it.
+        let mut with_token = old.clone();
+        with_token.csrf_token = Some("token".to_owned());
+        with_token.last_updated += TimeDelta::seconds(seconds);
+        let frappe = async || {
+            test.exec("DELETE FROM tabSessions WHERE sid = ?", (&old.sid,))
+                .await;
+            test.write_session(&with_token).await;
+        };
+        let paused = match point {
+            Some(point) => Some(failpoint::pause(&test.name, point)),
+            None => {
+                frappe().await;
+                None
+            }
+        };
+        let task = {
+            let door = door.clone();
+            tokio::spawn(async move { door.auth.refresh(&door.ctx(), &refresh).await })
+        };
+        if let Some(paused) = paused {
+            paused.reached().await;
+            frappe().await;
+        }
+        task.await.unwrap().unwrap();
+        let (entry, _, row) = stored(&test, &old.sid).await;
+        assert_eq!(entry, Some(with_token.pickle()), "{point:?} {seconds}");
+        let row = row.unwrap();
+        assert!(row.contains("'csrf_token': 'token'"), "{point:?} {seconds}");
+    }
 }
 
 #[tokio::test]
@@ -915,123 +944,53 @@ async fn settings_are_read_with_frappes_defaults() {
 
 // What it costs
 
-/// Counts what reaches the servers, on the servers.
-struct Counter<'a> {
-    test: &'a TestSite,
-}
-
-impl Counter<'_> {
-    async fn reset(&self) {
-        let mut redis = self.test.cache.connection().await;
-        let reset = redis::cmd("CONFIG").arg("RESETSTAT").to_owned();
-        let _: () = reset.query_async(&mut redis).await.unwrap();
-        let mut root = self.test.mariadb.root().await.unwrap();
-        root.query_drop(
-            "SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = 1; \
-             TRUNCATE TABLE mysql.general_log",
-        )
-        .await
-        .unwrap();
-    }
-
-    /// Redis commands with their numbers, and the statements of the site's user.
-    async fn counts(&self) -> (Vec<String>, Vec<String>) {
-        let mut redis = self.test.cache.connection().await;
-        let info = redis::cmd("INFO").arg("commandstats").to_owned();
-        let info: String = info.query_async(&mut redis).await.unwrap();
-        let commands = info
-            .lines()
-            .filter_map(|line| line.strip_prefix("cmdstat_"))
-            .filter_map(|line| line.split(',').next())
-            // What opening and watching a connection takes.
-            .filter(|line| {
-                !["client", "config", "info", "hello", "select", "command"]
-                    .iter()
-                    .any(|name| line.starts_with(name))
-            })
-            .map(str::to_owned)
-            .collect();
-        let mut root = self.test.mariadb.root().await.unwrap();
-        let statements: Vec<String> = root
-            .exec(
-                "SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log \
-                 WHERE command_type IN ('Execute', 'Query') AND user_host LIKE ?",
-                (format!("{}[%", self.test.db_name),),
-            )
-            .await
-            .unwrap();
-        (commands, statements)
-    }
-}
-
 #[tokio::test]
 async fn a_cold_login_is_one_read_and_one_statement_and_a_warm_one_nothing() {
-    let mariadb = MariaDb::start(MariaDbOptions::default()).await.unwrap();
-    let test = TestSite::builder()
-        .own_cache()
-        .on_mariadb(Arc::new(mariadb))
-        .build()
-        .await;
+    let test = TestSite::builder().own_mariadb().build().await;
     let ann = test.add_student("ann@example.com").await;
+    let bob = test.add_student("bob@example.com").await;
+    let evicted = add_session(&test, &ann, TimeDelta::zero(), None).await;
+    test.forget_session_in_redis(&evicted.sid).await;
     let door = Arc::new(Door::of(&test).await);
-    let counter = Counter { test: &test };
     // Connections are open before anything is counted.
     read_settings(&door.site.db).await.unwrap();
     let ping = redis::cmd("PING");
     let _: String = door.site.cache_redis.query(&ping).await.unwrap();
+    let mut redis = RedisCounter::start(&test.cache).await;
+    let sql = SqlCounter::start(&test).await;
+    let hget = |sid: &str| vec![format!("\"HGET\" \"{}|session\" \"{sid}\"", test.db_name)];
 
     let start = now();
     let cookie = with_sid(&ann.sid);
-    counter.reset().await;
     assert_eq!(door.who(&cookie, start).await, "ann@example.com by Cookie");
-    let (commands, statements) = counter.counts().await;
-    assert_eq!(commands, ["hget:calls=1"]);
-    assert_eq!(statements.len(), 1, "{statements:#?}");
+    assert_eq!(redis.take().await, hget(&ann.sid));
+    assert_eq!(sql.take().await.len(), 1);
 
-    counter.reset().await;
     for seconds in 0..5 {
         door.who(&cookie, start.plus_seconds(seconds)).await;
     }
-    assert_eq!(counter.counts().await, (vec![], vec![]));
+    assert!(redis.take().await.is_empty());
+    assert!(sql.take().await.is_empty());
 
     // The user is believed longer than the session.
     door.who(&cookie, start.plus_seconds(6)).await;
-    let (commands, statements) = counter.counts().await;
-    assert_eq!(
-        (commands, statements.len()),
-        (vec!["hget:calls=1".to_owned()], 0)
-    );
+    assert_eq!(redis.take().await, hget(&ann.sid));
+    assert!(sql.take().await.is_empty());
 
     let header = ann.token();
     let token = with_header(&header);
-    counter.reset().await;
     assert_eq!(door.who(&token, start).await, "ann@example.com by Token");
     assert_eq!(door.who(&token, start).await, "ann@example.com by Token");
-    let (commands, statements) = counter.counts().await;
-    assert_eq!(
-        (commands.len(), statements.len()),
-        (0, 1),
-        "{statements:#?}"
-    );
+    assert!(redis.take().await.is_empty());
+    assert_eq!(sql.take().await.len(), 1);
 
     // A session that only the table knows costs one statement too.
-    let evicted = add_session(&test, &ann, TimeDelta::zero(), None).await;
-    test.forget_session_in_redis(&evicted.sid).await;
-    let cold = Authenticator::new();
-    counter.reset().await;
-    let login = cold
-        .authenticate(&door.ctx(), &with_sid(&evicted.sid), start)
-        .await;
-    assert_eq!(in_words(login), "ann@example.com by Cookie");
-    let (commands, statements) = counter.counts().await;
-    assert_eq!(
-        (commands, statements.len()),
-        (vec!["hget:calls=1".to_owned()], 1)
-    );
+    let who = door.who_cold(&with_sid(&evicted.sid)).await;
+    assert_eq!(who, "ann@example.com by Cookie");
+    assert_eq!(redis.take().await, hget(&evicted.sid));
+    assert_eq!(sql.take().await.len(), 1);
 
     // A crowd of one student's requests is one login.
-    let bob = test.add_student("bob@example.com").await;
-    counter.reset().await;
     let crowd = (0..100).map(|_| {
         let (door, sid) = (door.clone(), bob.sid.clone());
         tokio::spawn(async move { door.who(&with_sid(&sid), now()).await })
@@ -1039,11 +998,8 @@ async fn a_cold_login_is_one_read_and_one_statement_and_a_warm_one_nothing() {
     for one in crowd.collect::<Vec<_>>() {
         assert_eq!(one.await.unwrap(), "bob@example.com by Cookie");
     }
-    let (commands, statements) = counter.counts().await;
-    assert_eq!(
-        (commands, statements.len()),
-        (vec!["hget:calls=1".to_owned()], 1)
-    );
+    assert_eq!(redis.take().await, hget(&bob.sid));
+    assert_eq!(sql.take().await.len(), 1);
 }
 
 /// Errors and debug output end up in logs.
