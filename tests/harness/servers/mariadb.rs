@@ -57,6 +57,7 @@ impl MariaDb {
     pub async fn start(options: MariaDbOptions) -> Result<Self> {
         blocking(move || {
             let dir = scratch::new_dir("mariadb")?;
+            std::fs::create_dir(temporary(&dir))?;
             install(&options, &dir)?;
             let (port, process) = on_free_port(|port| {
                 let process = launch(&options, &dir, port)?;
@@ -90,7 +91,8 @@ impl MariaDb {
         let opts = OptsBuilder::default()
             .user(Some("root"))
             .socket(Some(self.socket().to_string_lossy().into_owned()));
-        Conn::new(opts).await.context("connecting to MariaDB")
+        let conn = Conn::new(opts).await;
+        conn.with_context(|| format!("connecting to MariaDB: {}", self.process().state()))
     }
 
     /// Ends it in an orderly way; its port and its files stay.
@@ -151,6 +153,13 @@ fn data(dir: &Path) -> PathBuf {
     dir.join("data")
 }
 
+/// For temporary tables. A MariaDB that starts removes those that it finds there, as left
+/// by a crash: in a folder shared with other servers it would take theirs from under
+/// them, and they would fail or crash.
+fn temporary(dir: &Path) -> PathBuf {
+    dir.join("tmp")
+}
+
 /// Makes the system tables.
 fn install(options: &MariaDbOptions, dir: &Path) -> Result<()> {
     let program = find_program(&["mariadb-install-db", "mysql_install_db"], PACKAGE)?;
@@ -159,6 +168,7 @@ fn install(options: &MariaDbOptions, dir: &Path) -> Result<()> {
         .current_dir(dir)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data(dir).display()))
+        .arg(format!("--tmpdir={}", temporary(dir).display()))
         .arg(format!("--innodb-log-file-size={}M", options.log_file_mb))
         .args(["--auth-root-authentication-method=normal"])
         .args(["--skip-test-db", "--skip-name-resolve"]);
@@ -176,6 +186,7 @@ fn launch(options: &MariaDbOptions, dir: &Path, port: u16) -> Result<Process> {
         .current_dir(dir)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data(dir).display()))
+        .arg(format!("--tmpdir={}", temporary(dir).display()))
         .arg(format!("--socket={}", socket(dir).display()))
         .arg(format!("--pid-file={}", dir.join("pid").display()))
         .arg(format!("--port={port}"))
