@@ -15,7 +15,7 @@
 //! Order between reviews never depends on any of this ([`crate::types::Version`]).
 //!
 //! Everything here is total. Moments outside the years of a DATETIME, which no server
-//! holds, count as its ends: year 1 and year 9999, less a day for the offset.
+//! holds, count as its ends: year 1000 and year 9999, less a day for the offset.
 
 use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike};
 use chrono_tz::Tz;
@@ -24,9 +24,9 @@ use crate::types::UtcMicros;
 
 const MICROS: i64 = 1_000_000;
 
-/// 0001-01-02 00:00:00 UTC: a day after the first DATETIME, so that wall time in every
-/// zone is within year 1.
-const EARLIEST: i64 = -62_135_510_400 * MICROS;
+/// 1000-01-02 00:00:00 UTC: a day after the first DATETIME, so that wall time in every
+/// zone is within year 1000. (The driver panics on what is earlier.)
+const EARLIEST: i64 = -30_610_137_600 * MICROS;
 
 /// 9999-12-30 23:59:59.999999 UTC: a day before the last DATETIME.
 const LATEST: i64 = 253_402_214_400 * MICROS - 1;
@@ -41,6 +41,9 @@ pub struct SiteZone(Tz);
 impl SiteZone {
     /// Coordinated universal time.
     pub const UTC: Self = Self(Tz::UTC);
+
+    /// The earliest moment that a DATETIME shows in every zone.
+    pub const EARLIEST: UtcMicros = UtcMicros(EARLIEST);
 
     /// By IANA name, in its exact spelling.
     pub fn named(name: &str) -> Option<Self> {
@@ -72,7 +75,7 @@ impl SiteZone {
     /// The moment that a stored wall time means: in a fold the first of the two, in a gap
     /// the end of the gap. Finer fractions than microseconds are cut off.
     pub fn to_utc(self, wall: NaiveDateTime) -> UtcMicros {
-        let first = NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default();
+        let first = NaiveDate::from_ymd_opt(1000, 1, 1).unwrap_or_default();
         let last = NaiveDate::from_ymd_opt(10_000, 1, 1).unwrap_or_default();
         let wall = wall.clamp(
             first.into(),
@@ -397,7 +400,7 @@ mod tests {
         assert_eq!(berlin.frappe(t), "2026-01-19 10:00:00.001200");
         assert_eq!(
             zone("UTC").frappe(UtcMicros(EARLIEST)),
-            "0001-01-02 00:00:00.000000"
+            "1000-01-02 00:00:00.000000"
         );
         assert_eq!(
             zone("UTC").iso(UtcMicros(LATEST)),
@@ -450,7 +453,7 @@ mod tests {
                 assert_eq!(zone.settle(extreme), extreme, "{tz}");
             }
             for (extreme, end) in [
-                (NaiveDateTime::MIN, "0001-01-01 00:00:00"),
+                (NaiveDateTime::MIN, "1000-01-01 00:00:00"),
                 (NaiveDateTime::MAX, "9999-12-31 23:59:59.999999"),
             ] {
                 assert_eq!(zone.to_utc(extreme), zone.to_utc(wall(end)), "{tz}");

@@ -112,11 +112,12 @@ impl TestSite {
     /// # Panics
     /// If a step fails.
     pub async fn migrate(&self) {
-        let options = migrate::Options::at(self.wall(Utc::now()));
         let db = memora_core::servers::mariadb::MariaDb::new(&self.config().db, 2);
+        let options = migrate::Options::at(self.wall(Utc::now()));
         migrate::run(&db, &options, |_| {})
             .await
             .expect("migrating the site");
+        db.close().await;
     }
 
     /// Runs one statement; says how many rows it changed.

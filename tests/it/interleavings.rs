@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use memora_core::failpoint;
-use memora_core::schedule_cache::Lookup;
 use memora_core::services::{Site, apply, fill};
 use memora_core::store::apply::Work;
 use memora_core::store::journal;
@@ -13,7 +12,8 @@ use memora_tests::servers::RedisOptions;
 use memora_tests::{TestSite, wait};
 
 use crate::story::{
-    ann, apply_all, count, forget, furnish, ids, read, season, site_with, submit, waiting, warm,
+    ann, apply_all, count, forget, furnish, ids, is_complete, read, season, site_with, submit,
+    waiting, warm,
 };
 
 /// Keys of schedules, whatever they are.
@@ -24,21 +24,6 @@ async fn keys(test: &TestSite) -> Vec<String> {
         .query_async(&mut redis)
         .await
         .expect("KEYS")
-}
-
-async fn is_complete(site: &Site) -> bool {
-    matches!(
-        site.cache
-            .due(
-                &ann(),
-                &season(),
-                None,
-                memora_core::types::UtcMicros::now(),
-                1
-            )
-            .await,
-        Ok(Lookup::Complete(_))
-    )
 }
 
 fn spawn_fill(site: &Arc<Site>) -> tokio::task::JoinHandle<memora_core::Result<fill::Filled>> {
@@ -73,7 +58,7 @@ async fn c2_a_fill_that_began_before_the_apply_publishes_the_review() {
     let site = test.site().await;
     submit(&site, "s-1", &[&question_id(0)]).await;
     wait::until("fills are over", || async {
-        is_complete(&site).await.then_some(())
+        is_complete(&site, None).await.then_some(())
     })
     .await;
     forget(&test).await;
@@ -204,7 +189,7 @@ async fn c6_a_write_to_a_missing_key_makes_no_key() {
     let site = test.site().await;
     submit(&site, "s-1", &[&question_id(0)]).await;
     wait::until("fills are over", || async {
-        is_complete(&site).await.then_some(())
+        is_complete(&site, None).await.then_some(())
     })
     .await;
     let batch = waiting(&test, &site).await.remove(0).key;
@@ -235,7 +220,7 @@ async fn c6_a_set_that_others_made_is_never_believed_and_replaced_by_a_fill() {
         .unwrap();
     assert_eq!(read(&site).await.total_due, 10);
     wait::until("the fill", || async {
-        is_complete(&site).await.then_some(())
+        is_complete(&site, None).await.then_some(())
     })
     .await;
     let ghost: Option<f64> = redis::cmd("ZSCORE")
@@ -289,7 +274,7 @@ async fn c6_lost_details_cost_a_refill_never_a_wrong_answer() {
             .unwrap();
         assert_eq!(read(&site).await.total_due, 9);
         wait::until("the refill", || async {
-            is_complete(&site).await.then_some(())
+            is_complete(&site, None).await.then_some(())
         })
         .await;
     }
@@ -317,7 +302,7 @@ async fn c7_a_write_during_a_fill_makes_it_read_again() {
     paused.release();
     drop(paused);
     assert_eq!(filling.await.unwrap().unwrap(), fill::Filled::Yes);
-    assert!(is_complete(&site).await);
+    assert!(is_complete(&site, None).await);
     assert_eq!(read(&site).await.total_due, 9);
 }
 
@@ -364,7 +349,7 @@ async fn c7_a_staging_key_that_was_evicted_is_never_published() {
     paused.release();
     drop(paused);
     assert_eq!(filling.await.unwrap().unwrap(), fill::Filled::Overtaken);
-    assert!(!is_complete(&site).await);
+    assert!(!is_complete(&site, None).await);
     assert_eq!(read(&site).await.total_due, 10);
 }
 

@@ -1,9 +1,12 @@
 //! Integration tests over real servers: one binary, so that it links once and all
 //! tests share the harness.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 mod apply;
 mod auth;
 mod bad_input;
+mod bad_rows;
 mod counts;
 mod harness;
 mod http_contract;
@@ -13,6 +16,7 @@ mod read;
 mod rq;
 mod served;
 mod server;
+mod sites;
 mod story;
 mod submit;
 mod worker;

@@ -5,7 +5,10 @@
 //! have come through, and a worker is the last who knows.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use super::Site;
 use crate::batch::Submission;
@@ -59,9 +62,13 @@ async fn failed(site: &Site, work: &Work, error: mysql_async::Error) -> Result<(
 async fn together(site: &Site, work: &[Work], worker: &str) -> Result<(), mysql_async::Error> {
     let mut tries = 0;
     loop {
-        let error = match once(site, work, worker, tries + 1).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
+        // A panic over one bad row must not end the worker, which would meet it again at
+        // every start.
+        let tried = AssertUnwindSafe(once(site, work, worker, tries + 1)).catch_unwind();
+        let error = match tried.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => ours(Error::internal("Applying the submit panicked")),
         };
         if tries == RETRIES || !may_pass(&error) {
             return Err(error);

@@ -57,7 +57,6 @@ impl MariaDb {
     pub async fn start(options: MariaDbOptions) -> Result<Self> {
         blocking(move || {
             let dir = scratch::new_dir("mariadb")?;
-            std::fs::create_dir(temporary(&dir))?;
             install(&options, &dir)?;
             let (port, process) = on_free_port(|port| {
                 let process = launch(&options, &dir, port)?;
@@ -153,13 +152,6 @@ fn data(dir: &Path) -> PathBuf {
     dir.join("data")
 }
 
-/// For temporary tables. A MariaDB that starts removes those that it finds there, as left
-/// by a crash: in a folder shared with other servers it would take theirs from under
-/// them, and they would fail or crash.
-fn temporary(dir: &Path) -> PathBuf {
-    dir.join("tmp")
-}
-
 /// Makes the system tables.
 fn install(options: &MariaDbOptions, dir: &Path) -> Result<()> {
     let program = find_program(&["mariadb-install-db", "mysql_install_db"], PACKAGE)?;
@@ -168,7 +160,7 @@ fn install(options: &MariaDbOptions, dir: &Path) -> Result<()> {
         .current_dir(dir)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data(dir).display()))
-        .arg(format!("--tmpdir={}", temporary(dir).display()))
+        .arg(format!("--tmpdir={}", dir.display()))
         .arg(format!("--innodb-log-file-size={}M", options.log_file_mb))
         .args(["--auth-root-authentication-method=normal"])
         .args(["--skip-test-db", "--skip-name-resolve"]);
@@ -186,7 +178,9 @@ fn launch(options: &MariaDbOptions, dir: &Path, port: u16) -> Result<Process> {
         .current_dir(dir)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data(dir).display()))
-        .arg(format!("--tmpdir={}", temporary(dir).display()))
+        // A server that starts deletes the temporary tables in this folder, also those
+        // of another server, which then fails or crashes.
+        .arg(format!("--tmpdir={}", dir.display()))
         .arg(format!("--socket={}", socket(dir).display()))
         .arg(format!("--pid-file={}", dir.join("pid").display()))
         .arg(format!("--port={port}"))

@@ -6,7 +6,7 @@
 //! order:
 //!
 //! 1. the native tables, and the columns that are missing (instant);
-//! 2. rows without a season get one, names used twice are made unique, duplicates of
+//! 2. names used twice are made unique, rows without a season get one, duplicates of
 //!    (player, season, question) are merged, in chunks;
 //! 3. one ALTER for key, indexes and partitions: MariaDB rebuilds a table for the first
 //!    partitioning, and once is enough;
@@ -228,7 +228,9 @@ async fn native_tables(session: &mut Session<'_>) -> Result<Vec<&'static str>> {
     for (table, create) in patches::NATIVE_TABLES {
         if !there.iter().any(|t| t == table) {
             session.progress(Step::NativeTables, table, 0, 0);
-            session.write(patches::without_header(create), ()).await?;
+            session
+                .ddl(|_| patches::without_header(create).to_owned())
+                .await?;
             made.push(*table);
         }
     }
@@ -270,7 +272,7 @@ async fn add_columns(
     }
     session.begin(Step::Columns, table).await?;
     session
-        .locked(|lock| fill(patch, &[("lock", &lock.to_string())]))
+        .ddl(|lock| fill(patch, &[("lock", &lock.to_string())]))
         .await?;
     let added = missing.iter().map(|c| format!("ADD COLUMN `{c}`"));
     report.changes.extend(added);
@@ -291,8 +293,9 @@ async fn reshape(
         if change.is_empty() && !no_season {
             return Ok(());
         }
-        rows::give_season(session, shape, &table, season, report).await?;
+        // Names first: a row that changes its season must not meet its own name there.
         rows::make_names_unique(session, shape, &table, report).await?;
+        rows::give_season(session, shape, &table, season, report).await?;
         if !shape.is_unique(&table) {
             rows::merge_duplicates(session, shape, report).await?;
         }
@@ -364,7 +367,8 @@ async fn drop_partitions_of_no_season(
     report: &mut TableReport,
 ) -> Result<()> {
     let table = session.table(shape.table).await?;
-    if table.partitions.len() == table.partitions_of_no_season().count() {
+    let of_no_season = table.partitions_of_no_season().count();
+    if of_no_season > 0 && of_no_season == table.partitions.len() {
         // A table must keep one partition.
         partitions::ensure_in(&mut session.conn, shape.table, DEFAULT_SEASON).await?;
     }

@@ -210,7 +210,7 @@ fn page(after: Option<&[Value; 3]>, questions: u32) -> Vec<Value> {
 /// Online: others write meanwhile.
 async fn add_helper(session: &mut Session<'_>, quoted: &str) -> Result<()> {
     session
-        .locked(|lock| {
+        .ddl(|lock| {
             format!(
                 "ALTER TABLE {quoted} {lock} ADD INDEX `{HELPER}` (player, season, question_id), \
                  ALGORITHM=INPLACE, LOCK=NONE"

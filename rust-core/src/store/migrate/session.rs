@@ -146,7 +146,9 @@ impl<'a> Session<'a> {
             }
         }
         let changed = self.conn.affected_rows();
-        self.wrote().await?;
+        if changed > 0 {
+            self.wrote().await?;
+        }
         Ok(changed)
     }
 
@@ -157,13 +159,18 @@ impl<'a> Session<'a> {
         failpoint::hit(&self.scope, &format!("migrate_write_{}", self.writes)).await
     }
 
-    /// Runs DDL that is instant once it has its lock.
-    pub(super) async fn locked(&mut self, sql: impl Fn(Lock) -> String) -> Result<()> {
+    /// Runs DDL that is quick, or blocks nobody, once it has its lock.
+    pub(super) async fn ddl(&mut self, sql: impl Fn(Lock) -> String) -> Result<()> {
+        self.locked(sql).await?;
+        self.wrote().await
+    }
+
+    async fn locked(&mut self, sql: impl Fn(Lock) -> String) -> Result<()> {
         let deadline = Instant::now() + self.options.patience;
         let mut lock = Lock::NoWait;
         loop {
             match self.conn.query_drop(sql(lock)).await {
-                Ok(()) => return self.wrote().await,
+                Ok(()) => return Ok(()),
                 Err(e) if is_locked(&e) && Instant::now() < deadline => {
                     tokio::time::sleep(PAUSE).await;
                     lock = Lock::Wait(1);
@@ -264,7 +271,9 @@ impl<'a> Session<'a> {
         // An error on the way ends the session, and with it the lock.
         let dropped = dropped.map_err(|e: mysql_async::Error| Error::from(e))?;
         self.conn.query_drop("UNLOCK TABLES").await?;
-        self.wrote().await?;
+        if dropped {
+            self.wrote().await?;
+        }
         Ok(dropped)
     }
 }

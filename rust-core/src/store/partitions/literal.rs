@@ -26,10 +26,11 @@ pub(in crate::store) fn quote_identifier(name: &str) -> String {
 
 /// Reads `partition_description` of `information_schema`: `'S1','S2'`, with `''` and
 /// backslash escapes inside; `_utf8mb4 0x…` where the text does not fit in three-byte
-/// UTF-8; `NULL`; or `DEFAULT`. `None` for anything else.
+/// UTF-8; `NULL`; or, for a DEFAULT partition, `MAXVALUE` (10.11 says so). `None` for
+/// anything else.
 pub(in crate::store) fn parse_values(description: &str) -> Option<Values> {
     let mut rest = description.trim();
-    if rest.eq_ignore_ascii_case("DEFAULT") {
+    if matches!(rest, "DEFAULT" | "MAXVALUE") {
         return Some(Values::Default);
     }
     let mut values = Vec::new();
@@ -133,6 +134,7 @@ mod tests {
             ]))
         );
         assert_eq!(parse_values("DEFAULT"), Some(Values::Default));
+        assert_eq!(parse_values("MAXVALUE"), Some(Values::Default));
         assert_eq!(parse_values("'DEFAULT'"), one("DEFAULT"));
         for broken in ["", "'a", "a", "'a'b", "_utf8mb4 0xf"] {
             assert_eq!(parse_values(broken), None, "{broken}");
