@@ -287,6 +287,10 @@ impl TestSite {
 impl Drop for TestSite {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.bench);
+        // A server of its own goes with the site.
+        if Arc::strong_count(&self.mariadb) == 1 {
+            return;
+        }
         let mariadb = self.mariadb.clone();
         let db = self.db_name.clone();
         // A runtime of its own: the test's may be ending. Nobody waits: the server goes

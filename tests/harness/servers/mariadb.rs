@@ -90,7 +90,8 @@ impl MariaDb {
         let opts = OptsBuilder::default()
             .user(Some("root"))
             .socket(Some(self.socket().to_string_lossy().into_owned()));
-        Conn::new(opts).await.context("connecting to MariaDB")
+        let conn = Conn::new(opts).await;
+        conn.with_context(|| format!("connecting to MariaDB: {}", self.process().state()))
     }
 
     /// Ends it in an orderly way; its port and its files stay.
@@ -178,7 +179,7 @@ fn launch(options: &MariaDbOptions, dir: &Path, port: u16) -> Result<Process> {
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data(dir).display()))
         // A server that starts deletes the temporary tables in this folder, also those
-        // of another server.
+        // of another server, which then fails or crashes.
         .arg(format!("--tmpdir={}", dir.display()))
         .arg(format!("--socket={}", socket(dir).display()))
         .arg(format!("--pid-file={}", dir.join("pid").display()))
