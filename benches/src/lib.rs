@@ -146,7 +146,7 @@ impl Stage {
 
 /// The `n`th student.
 pub fn player(n: usize) -> Player {
-    Player::stored(&format!("student-{n:06}@example.com"))
+    Player::stored(format!("student-{n:06}@example.com"))
 }
 
 /// The season of every bench.
