@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memora_core::services::Site;
 use memora_core::services::read::ReviewSession;
+use memora_core::services::{Site, apply};
 use memora_core::{ErrorKind, Result};
 use memora_tests::TestSite;
 use memora_tests::questions::question_id;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::story::{answers, apply_all, forget, furnish, read, submit, try_read, try_submit, warm};
+use crate::story::{
+    answers, apply_all, forget, furnish, read, submit, try_read, try_submit, waiting, warm,
+};
 
 /// So many reads at once: what came of each, and how long the last took.
 async fn crowd(site: &Arc<Site>, size: usize) -> (Vec<Result<ReviewSession>>, Duration) {
@@ -87,4 +89,25 @@ async fn a_frozen_mariadb_leaves_warm_students_served_and_nobody_waiting_for_eve
     assert_eq!(apply_all(&test, &site).await, 1);
     forget(&test).await;
     assert_eq!(read(&test.site().await).await.total_due, 19);
+}
+
+#[tokio::test]
+async fn a_worker_without_mariadb_tries_a_batch_and_not_each_of_it() {
+    let test = TestSite::builder().own_mariadb().build().await;
+    furnish(&test, 20, 20).await;
+    let site = test.site().await;
+    for i in 0..20 {
+        submit(&site, &format!("s-{i}"), &[&question_id(i)]).await;
+    }
+    let work = waiting(&test, &site).await;
+    test.mariadb.kill();
+    let started = Instant::now();
+    let outcomes = apply::apply(&site, &work, "test").await;
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!(outcomes.len(), 20);
+    for outcome in outcomes {
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    test.mariadb.start_again().await;
+    assert_eq!(apply_all(&test, &site).await, 20);
 }

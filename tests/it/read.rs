@@ -214,6 +214,21 @@ async fn what_is_not_applied_shows_in_warm_and_cold_reads() {
 }
 
 #[tokio::test]
+async fn a_page_is_full_though_what_is_not_applied_was_on_it() {
+    let test = site_with(60, 60).await;
+    let site = test.site().await;
+    let first: Vec<String> = (0..30).map(question_id).collect();
+    let first: Vec<&str> = first.iter().map(String::as_str).collect();
+    submit(&site, "s-1", &first).await;
+    crate::story::forget(&test).await;
+    let cold = try_read(&test.site().await, json!({"limit": 20}))
+        .await
+        .unwrap();
+    assert_eq!((cold.total_due, cold.questions.len()), (30, 20));
+    assert_eq!(ids(&cold)[0], question_id(30));
+}
+
+#[tokio::test]
 async fn seasons_are_chosen_named_and_refused() {
     let test = TestSite::new().await;
     let empty = read(&test.site().await).await;

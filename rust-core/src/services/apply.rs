@@ -35,6 +35,13 @@ pub async fn apply(site: &Site, work: &[Work], worker: &str) -> Vec<Result<()>> 
     match together(site, work, worker).await {
         Ok(()) => work.iter().map(|_| Ok(())).collect(),
         Err(error) if work.len() == 1 => vec![failed(site, &work[0], error).await],
+        // It would be so for each of them, after as many tries. A connection that broke over
+        // one of them is another matter.
+        Err(error) if is_away(&error) && site.db.conn().await.is_err() => {
+            let away = Error::unavailable("The database is not available", PAUSE);
+            let away = away.with_source(error);
+            work.iter().map(|_| Err(away.clone())).collect()
+        }
         Err(_) => {
             let mut outcomes = Vec::with_capacity(work.len());
             for one in work {
@@ -91,6 +98,14 @@ async fn together(site: &Site, work: &[Work], worker: &str) -> Result<(), mysql_
 fn may_pass(error: &mysql_async::Error) -> bool {
     match error {
         mysql_async::Error::Server(e) => TRANSIENT.contains(&e.code),
+        error => is_away(error),
+    }
+}
+
+/// Whether the database was not there, whatever it was asked.
+fn is_away(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Server(_) => false,
         mysql_async::Error::Io(_) | mysql_async::Error::Driver(_) => true,
         mysql_async::Error::Other(e) => e
             .downcast_ref::<Error>()

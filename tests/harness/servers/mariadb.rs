@@ -183,8 +183,6 @@ fn launch(options: &MariaDbOptions, dir: &Path, port: u16) -> Result<Process> {
         .arg(format!("--tmpdir={}", dir.display()))
         .arg(format!("--socket={}", socket(dir).display()))
         .arg(format!("--pid-file={}", dir.join("pid").display()))
-        // In /tmp a server that starts deletes the temporary tables of all others.
-        .arg(format!("--tmpdir={}", data(dir).display()))
         .arg(format!("--port={port}"))
         .arg(format!(
             "--innodb-buffer-pool-size={}M",

@@ -131,6 +131,7 @@ pub async fn due(
             Params::Positional(params.clone()),
         )
         .await?;
+    failpoint::hit(whose.site, "load_counted").await?;
     // As many more as the overlay may take away from the page.
     params.push((limit + overlay.len()).into());
     let found: Vec<Row> = tx
