@@ -3,6 +3,7 @@
 use memora_core::ErrorKind;
 use memora_core::store::partitions::{all, ensure, exists, is_missing};
 use memora_core::types::Season;
+use memora_tests::wait;
 use mysql_async::prelude::Queryable;
 
 use super::*;
@@ -156,11 +157,16 @@ async fn readers_go_on_while_a_partition_waits_for_a_transaction() {
         async move { ensure(&db, &Season::stored("SEASON-2026")).await }
     });
     // An ALTER that waited would hold all of these up until the transaction's end.
-    for _ in 0..200 {
-        let _: Vec<u64> = site
-            .query(&format!("SELECT COUNT(*) FROM `{TRACKER}`"), ())
-            .await;
-    }
+    let reads = async {
+        for _ in 0..200 {
+            let _: Vec<u64> = site
+                .query(&format!("SELECT COUNT(*) FROM `{TRACKER}`"), ())
+                .await;
+        }
+    };
+    tokio::time::timeout(wait::PATIENCE, reads)
+        .await
+        .expect("reads while the ALTER waits");
     assert!(!ensuring.is_finished());
     holder.query_drop("COMMIT").await.unwrap();
     assert!(ensuring.await.unwrap().unwrap());

@@ -21,26 +21,40 @@ async fn a_migration_that_dies_after_every_statement_converges() {
     assert_migrated(&site).await;
 }
 
+/// Sites that are made and migrated at the same time.
+const AT_ONCE: u32 = 4;
+
 #[tokio::test]
 async fn a_migration_that_died_anywhere_is_finished_by_the_next() {
-    let mut n = 1;
-    loop {
-        let site = old_site().await;
-        let point = failpoint::fail(&site.db_name, &format!("migrate_write_{n}"));
-        let stopped = run(&site).await;
-        drop(point);
-        if stopped.is_ok() {
+    let mut died = 0;
+    for first in (1..).step_by(AT_ONCE as usize) {
+        let sites = (first..first + AT_ONCE).map(die_after_statement);
+        let results = futures_util::future::join_all(sites).await;
+        died += results.iter().filter(|died| **died).count();
+        if results.contains(&false) {
             break;
         }
-        let unfinished = plan(&site).await.unfinished;
-        let report = run(&site).await.unwrap();
-        assert_eq!(report.resumed_at, unfinished);
-        assert_migrated(&site).await;
-        // The first statements make the table that says so.
-        assert_eq!(unfinished.is_some(), n > 4, "after statement {n}");
-        n += 1;
     }
-    assert!(n > 15, "only {n} statements");
+    assert!(died > 15, "only {died} statements");
+}
+
+/// Whether there is an `n`-th statement, after which a migration died and the next one
+/// finished.
+async fn die_after_statement(n: u32) -> bool {
+    let site = old_site().await;
+    let point = failpoint::fail(&site.db_name, &format!("migrate_write_{n}"));
+    let stopped = run(&site).await;
+    drop(point);
+    if stopped.is_ok() {
+        return false;
+    }
+    let unfinished = plan(&site).await.unfinished;
+    let report = run(&site).await.unwrap();
+    assert_eq!(report.resumed_at, unfinished);
+    assert_migrated(&site).await;
+    // The first statements make the table that says so.
+    assert_eq!(unfinished.is_some(), n > 4, "after statement {n}");
+    true
 }
 
 #[tokio::test]

@@ -43,8 +43,9 @@ impl Table {
         if columns.is_empty() {
             return Ok(None);
         }
-        let method: Option<(Option<String>, Option<String>)> =
-            conn.exec_first(PARTITION_METHOD, (table,)).await?;
+        let method: Option<(Option<String>, Option<String>)> = conn
+            .exec_first(include_str!("partition_method.sql"), (table,))
+            .await?;
         let by_season = matches!(
             method,
             Some((Some(method), Some(expression)))
@@ -98,27 +99,14 @@ impl Column {
     }
 }
 
-const COLUMNS: &str = "SELECT column_name, column_type, is_nullable = 'YES', column_default, \
-     character_set_name, collation_name FROM information_schema.columns \
-     WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position";
-
-const INDEXES: &str = "SELECT index_name, non_unique = 0, column_name, sub_part IS NOT NULL \
-     FROM information_schema.statistics \
-     WHERE table_schema = DATABASE() AND table_name = ? ORDER BY index_name, seq_in_index";
-
-const PARTITION_METHOD: &str = "SELECT partition_method, partition_expression \
-     FROM information_schema.partitions \
-     WHERE table_schema = DATABASE() AND table_name = ? LIMIT 1";
-
-const FOREIGN_KEYS: &str = "SELECT constraint_name FROM information_schema.referential_constraints \
-     WHERE constraint_schema = DATABASE() AND (table_name = ? OR referenced_table_name = ?)";
-
 const TABLE_NAMES: &str =
     "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()";
 
 /// Foreign keys from or to a table, which no partitioned table can have.
 pub(super) async fn foreign_keys(conn: &mut Conn, table: &str) -> Result<Vec<String>> {
-    Ok(conn.exec(FOREIGN_KEYS, (table, table)).await?)
+    Ok(conn
+        .exec(include_str!("foreign_keys.sql"), (table, table))
+        .await?)
 }
 
 /// All tables of the database.
@@ -135,7 +123,7 @@ async fn columns(conn: &mut Conn, table: &str) -> Result<Vec<Column>> {
         Option<String>,
         Option<String>,
     );
-    let rows: Vec<Columns> = conn.exec(COLUMNS, (table,)).await?;
+    let rows: Vec<Columns> = conn.exec(include_str!("columns.sql"), (table,)).await?;
     Ok(rows
         .into_iter()
         .map(
@@ -152,7 +140,8 @@ async fn columns(conn: &mut Conn, table: &str) -> Result<Vec<Column>> {
 }
 
 async fn indexes(conn: &mut Conn, table: &str) -> Result<Vec<Index>> {
-    let rows: Vec<(String, bool, String, bool)> = conn.exec(INDEXES, (table,)).await?;
+    let rows: Vec<(String, bool, String, bool)> =
+        conn.exec(include_str!("indexes.sql"), (table,)).await?;
     let mut indexes: Vec<Index> = Vec::new();
     for (name, unique, column, cut) in rows {
         match indexes.last_mut().filter(|i| i.name == name) {

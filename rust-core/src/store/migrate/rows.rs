@@ -91,14 +91,14 @@ async fn merge_rows_that_meet(
             .partition(|(place, _)| *place == 1);
         let mut changed = delete(session, &quoted, losers.into_iter().map(|(_, row)| row)).await?;
         report.rows_merged += changed;
-        for (_, Found([name, ..])) in winners {
-            // Nothing to do for a winner that was in the season before.
-            let given = session
-                .write(&give, vec![Value::from(season), name])
-                .await?;
-            report.rows_given_season += given;
-            changed += given;
-        }
+        // Nothing changes for a winner that was in the season before.
+        let winners = winners
+            .into_iter()
+            .map(|(_, Found([name, ..]))| vec![Value::from(season), name].into())
+            .collect();
+        let given = session.write_all(&give, winners).await?;
+        report.rows_given_season += given;
+        changed += given;
         if changed == 0 {
             // All is well, or others write these rows right now: the caller looks again.
             return Ok(());
@@ -129,10 +129,12 @@ pub(super) async fn make_names_unique(
             return Ok(());
         };
         after.clone_from(last);
-        for (name, season, _) in rows.iter().filter(|(.., place)| *place > 1) {
-            let new_name = Ulid::new().to_string();
-            report.rows_renamed += session.write(&rename, (new_name, name, season)).await?;
-        }
+        let renames = rows
+            .iter()
+            .filter(|(.., place)| *place > 1)
+            .map(|(name, season, _)| (Ulid::new().to_string(), name, season).into())
+            .collect();
+        report.rows_renamed += session.write_all(&rename, renames).await?;
         session.progress(Step::Names, shape.table, report.rows_renamed, 0);
     }
 }
@@ -153,30 +155,31 @@ pub(super) async fn merge_duplicates(
 ) -> Result<()> {
     session.begin(Step::Duplicates, shape.table).await?;
     let quoted = quote_identifier(shape.table);
-    let count = fill(
-        patches::COUNT_DUPLICATES,
-        &[("table", &quoted), ("season", "season")],
-    );
-    let counted: Vec<(u64, u64)> = session.read(count, ("",)).await?;
-    let too_many = counted.first().map_or(0, |(_, rows)| *rows);
-    if too_many == 0 {
+    let any: Vec<u8> = session
+        .read(format!("SELECT 1 FROM {quoted} LIMIT 1"), ())
+        .await?;
+    if any.is_empty() {
         return Ok(());
     }
     let table = session.table(shape.table).await?;
+    let mut values = vec![("table", quoted.as_str()), ("index", HELPER)];
     if !table.indexes.iter().any(|i| i.name == HELPER) {
-        add_helper(session, &quoted).await?;
+        session
+            .ddl(|lock| {
+                let lock = lock.to_string();
+                let mut values = values.clone();
+                values.push(("lock", &lock));
+                fill(patches::INDEX_DUPLICATES, &values)
+            })
+            .await?;
     }
-    let total = report.rows_merged + too_many;
+    let count = fill(patches::COUNT_INDEXED_DUPLICATES, &values);
+    let too_many: Vec<u64> = session.read(count, ()).await?;
+    let total = report.rows_merged + too_many.first().copied().unwrap_or_default();
+    values.push(("after", "TRUE"));
     let mut after: Option<[Value; 3]> = None;
     loop {
-        let sql = fill(
-            patches::DUPLICATES,
-            &[
-                ("table", &quoted),
-                ("index", HELPER),
-                ("after", after.as_ref().map_or("TRUE", |_| AFTER)),
-            ],
-        );
+        let sql = fill(patches::DUPLICATES, &values);
         let rows: Vec<(Value, Value, Value, Value, u64, Value, Value)> = session
             .read(sql, page(after.as_ref(), session.options.chunk))
             .await?;
@@ -184,6 +187,7 @@ pub(super) async fn merge_duplicates(
             return Ok(());
         };
         after = Some([player.clone(), season.clone(), question.clone()]);
+        values[2] = ("after", AFTER);
         let losers = rows
             .into_iter()
             .filter(|(_, _, _, _, place, ..)| *place > 1)
@@ -207,20 +211,8 @@ fn page(after: Option<&[Value; 3]>, questions: u32) -> Vec<Value> {
     params
 }
 
-/// Online: others write meanwhile.
-async fn add_helper(session: &mut Session<'_>, quoted: &str) -> Result<()> {
-    session
-        .ddl(|lock| {
-            format!(
-                "ALTER TABLE {quoted} {lock} ADD INDEX `{HELPER}` (player, season, question_id), \
-                 ALGORITHM=INPLACE, LOCK=NONE"
-            )
-        })
-        .await
-}
-
-/// Rows that one DELETE names at most.
-const ROWS_A_DELETE: usize = 500;
+/// Rows deleted in one transaction at most.
+const ROWS_AT_ONCE: usize = 1000;
 
 /// A row as it was found: name, season, version, modified. It is deleted only as long as
 /// it is that: a newer review may have arrived in it since.
@@ -232,16 +224,14 @@ async fn delete(
     quoted: &str,
     rows: impl Iterator<Item = Found>,
 ) -> Result<u64> {
-    const ROW: &str = "(name = ? AND season <=> ? AND review_version = ? AND modified <=> ?)";
-    let rows: Vec<Found> = rows.collect();
+    let sql = format!(
+        "DELETE FROM {quoted} \
+         WHERE name = ? AND season <=> ? AND review_version = ? AND modified <=> ?"
+    );
+    let rows: Vec<Params> = rows.map(|Found(row)| row.to_vec().into()).collect();
     let mut deleted = 0;
-    for part in rows.chunks(ROWS_A_DELETE) {
-        let sql = format!(
-            "DELETE FROM {quoted} WHERE {}",
-            vec![ROW; part.len()].join(" OR ")
-        );
-        let params: Vec<Value> = part.iter().flat_map(|row| row.0.clone()).collect();
-        deleted += session.write(&sql, params).await?;
+    for part in rows.chunks(ROWS_AT_ONCE) {
+        deleted += session.write_all(&sql, part.to_vec()).await?;
     }
     Ok(deleted)
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Params};
+use mysql_async::{Conn, Params, TxOpts};
 use tokio::time::Instant;
 
 use super::inspect::Table;
@@ -133,19 +133,23 @@ impl<'a> Session<'a> {
     /// Runs one statement that stands for itself; the rows it changed. Repeated after a
     /// deadlock or a lock that somebody held for long.
     pub(super) async fn write(&mut self, sql: &str, params: impl Into<Params>) -> Result<u64> {
-        let params = params.into();
+        self.write_all(sql, vec![params.into()]).await
+    }
+
+    /// As [`Self::write`], once for each of `rows` and all in one transaction. One
+    /// statement for many rows would compare each row with each condition.
+    pub(super) async fn write_all(&mut self, sql: &str, rows: Vec<Params>) -> Result<u64> {
         let deadline = Instant::now() + self.options.patience;
-        loop {
-            match self.conn.exec_drop(sql, params.clone()).await {
-                Ok(()) => break,
+        let changed = loop {
+            match write_once(&mut self.conn, sql, &rows).await {
+                Ok(changed) => break changed,
                 Err(e) if is_locked(&e) && Instant::now() < deadline => {
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(e) if is_locked(&e) => return Err(table_in_use(e)),
                 Err(e) => return Err(e.into()),
             }
-        }
-        let changed = self.conn.affected_rows();
+        };
         if changed > 0 {
             self.wrote().await?;
         }
@@ -281,6 +285,22 @@ impl<'a> Session<'a> {
 /// Where a migration stopped, if it did not finish. The table of states must be there.
 pub(super) async fn unfinished(conn: &mut Conn) -> Result<Option<String>> {
     Ok(conn.query_first(READ_UNFINISHED).await?)
+}
+
+async fn write_once(
+    conn: &mut Conn,
+    sql: &str,
+    rows: &[Params],
+) -> Result<u64, mysql_async::Error> {
+    let mut transaction = conn.start_transaction(TxOpts::default()).await?;
+    let mut changed = 0;
+    for row in rows {
+        // Dropped with an error, the transaction is rolled back.
+        transaction.exec_drop(sql, row).await?;
+        changed += transaction.affected_rows();
+    }
+    transaction.commit().await?;
+    Ok(changed)
 }
 
 fn table_in_use(e: mysql_async::Error) -> Error {

@@ -1,9 +1,7 @@
 -- The rows too many of the next questions that are there more than once.
 --
--- Why an index of its own ({index}, dropped with the change of the key): without one,
--- finding the rows of each question reads the whole table.
--- {table}: the tracker or the archived tracker; {rank}: the order of states, best first;
--- {after}: where the page before ended.
+-- {table}: the tracker or the archived tracker; {index}: that of 0016; {rank}: the order
+-- of states, best first; {after}: where the page before ended.
 -- In:  the last question's player, season and id as {after} wants them; questions at most.
 -- Out: name, season, review_version, modified, place (1: stays), player, question.
 
