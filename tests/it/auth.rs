@@ -714,8 +714,8 @@ async fn addresses_outside_the_users_list_are_refused() {
     for (address, expected) in [
         (Some("10.0.3.4"), "ann@example.com by Cookie"),
         (Some("192.168.1.5, 1.1.1.1"), "ann@example.com by Cookie"),
-        (Some("1.1.1.1, 10.0.3.4"), "Unauthorized"),
-        (None, "Unauthorized"),
+        (Some("1.1.1.1, 10.0.3.4"), "AddressRefused"),
+        (None, "AddressRefused"),
     ] {
         let request = LoginRequest {
             forwarded_for: address,

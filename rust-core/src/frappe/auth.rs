@@ -104,7 +104,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// - `InvalidInput`: the session's user is disabled.
-    /// - `Unauthorized`: wrong credentials, or an address that the user may not come from.
+    /// - `Unauthorized`: wrong credentials.
+    /// - `AddressRefused`: an address that the session's user may not come from.
     /// - `Csrf`: the session's token is missing or wrong.
     /// - `BadCredentials`: `Basic` with bad base64.
     /// - `Unavailable`: the database is away.
@@ -263,7 +264,7 @@ impl Attempt<'_> {
         }
         if !account.allows_address(self.request.forwarded_for) {
             let message = "Access not allowed from this IP Address";
-            return Err(Error::new(ErrorKind::Unauthorized, message).into());
+            return Err(Error::new(ErrorKind::AddressRefused, message).into());
         }
         if settings.deny_multiple_sessions {
             return Err(Stop::Decline("deny-multiple-sessions"));
