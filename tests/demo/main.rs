@@ -10,6 +10,7 @@ mod story;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
@@ -37,8 +38,17 @@ struct Demo {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let demo = Demo::parse();
+async fn main() -> ExitCode {
+    match run(&Demo::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "memora-demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(demo: &Demo) -> Result<()> {
     let mut stopped = [
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
@@ -46,7 +56,7 @@ async fn main() -> Result<()> {
     ];
     let once = !matches!(demo.once.as_str(), "" | "0") || !std::io::stdin().is_terminal();
     tokio::select! {
-        played = play(&demo, once) => played,
+        played = play(demo, once) => played,
         _ = select_all(stopped.iter_mut().map(|signal| Box::pin(signal.recv()))) => {
             // The terminal may be gone.
             let _ = writeln!(std::io::stdout(), "\nStopped; nothing is left behind.");
