@@ -20,6 +20,9 @@ pub enum ErrorKind {
     InvalidInput,
     /// Credentials were given and are wrong (Frappe's `AuthenticationError`).
     Unauthorized,
+    /// The session is used from an address that its user may not come from (Frappe's
+    /// `AuthenticationError` again, but one that says so and leaves the cookies alone).
+    AddressRefused,
     /// The Authorization header cannot be read (Frappe's `InvalidAuthorizationToken`).
     BadCredentials,
     /// A session's request came without its CSRF token (Frappe's `CSRFTokenError`).

@@ -15,7 +15,7 @@
 //! Order between reviews never depends on any of this ([`crate::types::Version`]).
 //!
 //! Everything here is total. Moments outside the years of a DATETIME, which no server
-//! holds, count as its ends: year 1 and year 9999, less a day for the offset.
+//! holds, count as its ends: year 1000 and year 9999, less a day for the offset.
 
 use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike};
 use chrono_tz::Tz;
@@ -24,9 +24,9 @@ use crate::types::UtcMicros;
 
 const MICROS: i64 = 1_000_000;
 
-/// 0001-01-02 00:00:00 UTC: a day after the first DATETIME, so that wall time in every
-/// zone is within year 1.
-const EARLIEST: i64 = -62_135_510_400 * MICROS;
+/// 1000-01-02 00:00:00 UTC: a day after the first DATETIME, so that wall time in every
+/// zone is within year 1000. (The driver panics on what is earlier.)
+const EARLIEST: i64 = -30_610_137_600 * MICROS;
 
 /// 9999-12-30 23:59:59.999999 UTC: a day before the last DATETIME.
 const LATEST: i64 = 253_402_214_400 * MICROS - 1;
@@ -41,6 +41,9 @@ pub struct SiteZone(Tz);
 impl SiteZone {
     /// Coordinated universal time.
     pub const UTC: Self = Self(Tz::UTC);
+
+    /// The earliest moment that a DATETIME shows in every zone.
+    pub const EARLIEST: UtcMicros = UtcMicros(EARLIEST);
 
     /// By IANA name, in its exact spelling.
     pub fn named(name: &str) -> Option<Self> {
@@ -69,10 +72,23 @@ impl SiteZone {
         utc.with_timezone(&self.0).naive_local()
     }
 
+    /// The last stored wall time that means `now` or earlier ([`SiteZone::to_utc`]): what a
+    /// query compares stored times with. While a fold is gone through a second time, all
+    /// of it is past.
+    pub fn latest_wall(self, now: UtcMicros) -> NaiveDateTime {
+        let wall = self.to_wall(now);
+        match self.occurrences(wall) {
+            MappedLocalTime::Ambiguous(first, second) if first < second && now == second => {
+                self.to_wall(self.settle(now)) - TimeDelta::microseconds(1)
+            }
+            _ => wall,
+        }
+    }
+
     /// The moment that a stored wall time means: in a fold the first of the two, in a gap
     /// the end of the gap. Finer fractions than microseconds are cut off.
     pub fn to_utc(self, wall: NaiveDateTime) -> UtcMicros {
-        let first = NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default();
+        let first = NaiveDate::from_ymd_opt(1000, 1, 1).unwrap_or_default();
         let last = NaiveDate::from_ymd_opt(10_000, 1, 1).unwrap_or_default();
         let wall = wall.clamp(
             first.into(),
@@ -388,6 +404,46 @@ mod tests {
     }
 
     #[test]
+    fn a_query_finds_what_is_due_in_a_fold() {
+        for (name, now, latest) in [
+            (
+                "Europe/Berlin",
+                "2026-10-25 00:30:00",
+                "2026-10-25 02:30:00",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25 00:59:59.999999",
+                "2026-10-25 02:59:59.999999",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25 01:00:00",
+                "2026-10-25 02:59:59.999999",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25 01:30:00.5",
+                "2026-10-25 02:59:59.999999",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-10-25 02:00:00",
+                "2026-10-25 03:00:00",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-03-29 01:00:00",
+                "2026-03-29 03:00:00",
+            ),
+            ("Asia/Kolkata", "2026-10-25 01:30:00", "2026-10-25 07:00:00"),
+        ] {
+            let (zone, now) = (zone(name), utc(now));
+            assert_eq!(zone.latest_wall(now), wall(latest), "{now:?} in {name}");
+        }
+    }
+
+    #[test]
     fn times_are_written_as_frappe_and_clients_expect() {
         let (berlin, t) = (zone("Europe/Berlin"), utc("2026-01-19 09:00:00"));
         assert_eq!(berlin.iso(t), "2026-01-19T10:00:00");
@@ -397,7 +453,7 @@ mod tests {
         assert_eq!(berlin.frappe(t), "2026-01-19 10:00:00.001200");
         assert_eq!(
             zone("UTC").frappe(UtcMicros(EARLIEST)),
-            "0001-01-02 00:00:00.000000"
+            "1000-01-02 00:00:00.000000"
         );
         assert_eq!(
             zone("UTC").iso(UtcMicros(LATEST)),
@@ -450,7 +506,7 @@ mod tests {
                 assert_eq!(zone.settle(extreme), extreme, "{tz}");
             }
             for (extreme, end) in [
-                (NaiveDateTime::MIN, "0001-01-01 00:00:00"),
+                (NaiveDateTime::MIN, "1000-01-01 00:00:00"),
                 (NaiveDateTime::MAX, "9999-12-31 23:59:59.999999"),
             ] {
                 assert_eq!(zone.to_utc(extreme), zone.to_utc(wall(end)), "{tz}");
@@ -507,6 +563,11 @@ mod tests {
         assert!(settled == t || settled.0 % MICROS == 0, "{}", context());
         assert_eq!(zone.to_utc(zone.to_wall(settled)), settled, "{}", context());
         assert_eq!(zone.settle(settled), settled, "{}", context());
+        // The last wall time that is past, and the first that is not.
+        let latest = zone.latest_wall(t);
+        assert!(zone.to_utc(latest) <= t, "{}", context());
+        let next = zone.to_utc(latest + TimeDelta::microseconds(1));
+        assert!(next > t || next.0 == LATEST, "{}", context());
     }
 
     fn any_zone() -> impl Strategy<Value = SiteZone> {

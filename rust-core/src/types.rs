@@ -21,7 +21,8 @@ impl UtcMicros {
     /// `None` for a score that is no time (infinite, not a number, or beyond reach).
     pub fn from_score(score: f64) -> Option<Self> {
         let micros = (score * 1e6).round();
-        (micros.abs() < 9e15).then_some(Self(micros as i64))
+        // Year 9999 and all before; beyond 2255 only whole seconds come back exactly.
+        (micros.abs() < 2.6e17).then_some(Self(micros as i64))
     }
 
     /// As a Redis score, in its shortest exact form. A double holds microseconds
@@ -261,6 +262,9 @@ mod tests {
             1_768_816_800_000_000,
             1_768_816_800_123_456,
             -1_500_000,
+            // 1000-01-02 and 9999-12-30.
+            -30_610_137_600_000_000,
+            253_402_128_000_000_000,
         ] {
             let t = UtcMicros(micros);
             let score: f64 = t.to_score().parse().unwrap();

@@ -140,6 +140,7 @@ fn shape(kind: ErrorKind) -> (StatusCode, &'static str, bool) {
         // Frappe raises this one bare: which part of a credential is wrong is nobody's
         // business.
         ErrorKind::Unauthorized => (StatusCode::UNAUTHORIZED, "AuthenticationError", false),
+        ErrorKind::AddressRefused => (StatusCode::UNAUTHORIZED, "AuthenticationError", true),
         ErrorKind::BadCredentials => (StatusCode::BAD_REQUEST, "InvalidAuthorizationToken", true),
         ErrorKind::Csrf => (StatusCode::BAD_REQUEST, "CSRFTokenError", true),
         ErrorKind::Forbidden => (StatusCode::FORBIDDEN, "PermissionError", true),
@@ -206,6 +207,7 @@ mod tests {
         for (kind, status, exc_type) in [
             (ErrorKind::InvalidInput, 417, "ValidationError"),
             (ErrorKind::Unauthorized, 401, "AuthenticationError"),
+            (ErrorKind::AddressRefused, 401, "AuthenticationError"),
             (ErrorKind::BadCredentials, 400, "InvalidAuthorizationToken"),
             (ErrorKind::Csrf, 400, "CSRFTokenError"),
             (ErrorKind::Forbidden, 403, "PermissionError"),

@@ -28,6 +28,12 @@ pub(crate) type Args = Map<String, Value>;
 /// Fields of a form at most; Frappe's own limit is 1000.
 const MAX_FIELDS: usize = 100;
 
+/// Bytes of an unwanted body that are read nevertheless: what bench's nginx lets through
+/// (`client_max_body_size 50m`), rounded up.
+const MAX_DISCARDED: usize = 64 * 1024 * 1024;
+/// How long a client that is sending an unwanted body may pause before it is answered.
+const DISCARD_PAUSE: Duration = Duration::from_secs(1);
+
 /// Reads a whole body, within a size and a time.
 ///
 /// # Errors
@@ -47,6 +53,30 @@ where
         Ok(Err(e)) if e.is::<LengthLimitError>() => Err(Refusal::body_too_large(max).into()),
         Ok(Err(_)) => Err(Refusal::body_broken().into()),
     }
+}
+
+/// Reads what is left of a body and forgets it, up to [`MAX_DISCARDED`] and a time, and
+/// until the client pauses.
+///
+/// To answer and close while the client still sends resets the connection: nginx sees a
+/// broken sidecar and asks Frappe, instead of passing on a 413.
+pub(crate) async fn discard<B>(body: B, within: Duration)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut body = body;
+    let mut left = MAX_DISCARDED;
+    let read = async {
+        while let Ok(Some(Ok(frame))) = timeout(DISCARD_PAUSE, body.frame()).await {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            let Some(rest) = left.checked_sub(bytes) else {
+                return;
+            };
+            left = rest;
+        }
+    };
+    // What comes later than that is cut off.
+    let _ = timeout(within, read).await;
 }
 
 /// The arguments of a request.

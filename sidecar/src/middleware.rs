@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, Request, Uri};
+use http::{HeaderMap, HeaderName, Request, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use memora_core::Error;
 use memora_core::config::FrappeVersion;
@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use crate::error::{Failure, Refusal};
-use crate::handlers;
 use crate::respond::{Answer, DECLINE, Envelope};
 use crate::router::{self, Api, Route};
 use crate::server::App;
+use crate::{extract, handlers};
 
 /// Names a request across web server, sidecar and Frappe.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-memora-request-id");
@@ -64,14 +64,25 @@ pub(crate) async fn observe(
 }
 
 async fn dispatch(app: &App, route: Route, request: Request<Incoming>) -> Answer {
-    if let Err(refusal) = check_bounds(request.uri(), request.headers()) {
-        return envelope(route).failure(refusal.into());
+    let (parts, mut body) = request.into_parts();
+    let answer = if let Err(refusal) = check_bounds(&parts.uri, &parts.headers) {
+        envelope(route).failure(refusal.into())
+    } else {
+        match route {
+            Route::Health => handlers::health(),
+            Route::Method(api, operation) => {
+                handlers::review(app, api, operation, &parts, &mut body).await
+            }
+            Route::Decline(reason) => envelope(route).failure(Failure::Decline(reason)),
+        }
+    };
+    // A client that asked before sending its body keeps it; one that was too slow has
+    // had its time.
+    let asked = parts.headers.contains_key(header::EXPECT);
+    if !asked && answer.status() != StatusCode::REQUEST_TIMEOUT {
+        extract::discard(body, app.options.body_timeout).await;
     }
-    match route {
-        Route::Health => handlers::health(),
-        Route::Method(api, operation) => handlers::review(app, api, operation, request).await,
-        Route::Decline(reason) => envelope(route).failure(Failure::Decline(reason)),
-    }
+    answer
 }
 
 /// The client's id if it is one (the web server in front sets it), else a new one.

@@ -8,11 +8,14 @@
 mod stage;
 mod story;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use futures_util::future::select_all;
+use tokio::signal::unix::{SignalKind, signal};
 
 use stage::Stage;
 
@@ -35,15 +38,29 @@ struct Demo {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let demo = Demo::parse();
-    let interrupted = tokio::signal::ctrl_c();
+async fn main() -> ExitCode {
+    match run(&Demo::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "memora-demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(demo: &Demo) -> Result<()> {
+    let mut stopped = [
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ];
     let once = !matches!(demo.once.as_str(), "" | "0") || !std::io::stdin().is_terminal();
     tokio::select! {
-        played = play(&demo, once) => played,
-        signal = interrupted => {
-            println!("\nStopped; nothing is left behind.");
-            Ok(signal?)
+        played = play(demo, once) => played,
+        _ = select_all(stopped.iter_mut().map(|signal| Box::pin(signal.recv()))) => {
+            // The terminal may be gone.
+            let _ = writeln!(std::io::stdout(), "\nStopped; nothing is left behind.");
+            Ok(())
         }
     }
 }

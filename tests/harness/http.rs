@@ -27,6 +27,19 @@ pub struct Http {
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
+/// What the server sends until it closes, or until nothing has come for `quiet`.
+async fn all_that_comes(mut stream: TcpStream, quiet: Duration) -> Vec<u8> {
+    let mut reply = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(Ok(n)) = timeout(quiet, stream.read(&mut buffer)).await {
+        if n == 0 {
+            break;
+        }
+        reply.extend_from_slice(&buffer[..n]);
+    }
+    reply
+}
+
 impl Http {
     /// Of the server at `address`; `host` is the value of the `Host` header, which names
     /// the site.
@@ -68,15 +81,18 @@ impl Http {
         let mut stream = TcpStream::connect(self.address).await?;
         // The server may close before it has read everything; what it said counts.
         let _ = stream.write_all(bytes).await;
-        let mut reply = Vec::new();
-        let mut buffer = [0; 16 * 1024];
-        while let Ok(Ok(n)) = timeout(quiet, stream.read(&mut buffer)).await {
-            if n == 0 {
-                break;
-            }
-            reply.extend_from_slice(&buffer[..n]);
-        }
-        Ok(reply)
+        Ok(all_that_comes(stream, quiet).await)
+    }
+
+    /// As [`Http::raw`], and as a web server in front sees it: a server that does not take
+    /// all the bytes is broken, whatever it said.
+    ///
+    /// # Errors
+    /// If no connection can be made, or not all could be sent.
+    pub async fn raw_whole(&self, bytes: &[u8], quiet: Duration) -> Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.write_all(bytes).await.context("sending")?;
+        Ok(all_that_comes(stream, quiet).await)
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {

@@ -93,9 +93,26 @@ impl Process {
         status
     }
 
+    /// Whether it runs, in words; if not, how it ended and what it said last.
+    pub fn state(&self) -> String {
+        match self.exit_status() {
+            None => format!("{} runs", self.name),
+            Some(status) => {
+                let (end, log) = (in_words(status), tail(&self.log()));
+                format!("{} has ended ({end})\n{log}", self.name)
+            }
+        }
+    }
+
     /// Sends a signal, unless it has ended.
     pub fn signal(&self, signal: i32) {
-        if self.exit_status().is_none() {
+        if self.exit_status().is_some() {
+            return;
+        }
+        // Who is not in the list is being waited for at the end of this process
+        // ([`kill_all`]): the number may soon be somebody else's.
+        let running = lock(&RUNNING);
+        if running.contains(&self.id) {
             send_signal(self.id, signal);
         }
     }
@@ -244,7 +261,8 @@ fn spawn(mut command: Command) -> Result<Child> {
 
 /// Kills every child that still runs. For the end of this process.
 pub(crate) fn kill_all() {
-    for id in lock(&RUNNING).drain(..) {
+    let running = std::mem::take(&mut *lock(&RUNNING));
+    for id in running {
         send_signal(id, libc::SIGKILL);
         // Its files go next: wait until it has let go of them.
         let mut status = 0;
@@ -313,7 +331,7 @@ fn in_words(status: ExitStatus) -> String {
 
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(25)..].join("\n")
+    lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -121,6 +121,14 @@ impl TestSite {
         let rows: Vec<String> = (0..count)
             .map(|i| self.row(player, season, i, due, now))
             .collect();
+        for (subject, _) in SUBJECTS {
+            self.exec(
+                "INSERT IGNORE INTO `tabGame Subject` (name, creation, modified, owner, \
+                 modified_by) VALUES (?, NOW(6), NOW(6), 'Administrator', 'Administrator')",
+                (subject,),
+            )
+            .await;
+        }
         for chunk in rows.chunks(ROWS) {
             self.run(&format!(
                 "INSERT INTO `tabPlayer Memory Tracker` (name, creation, modified, owner, \

@@ -9,6 +9,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -70,8 +72,16 @@ fn make_root() -> Result<Root> {
 
 extern "C" fn remove_root() {
     process::kill_all();
-    if let Some(root) = ROOT.get() {
-        let _ = fs::remove_dir_all(&root.path);
+    let Some(root) = ROOT.get() else {
+        return;
+    };
+    // Other threads still run, and one that drops a server removes its folder too: a
+    // file that is gone already ends a removal early.
+    for _ in 0..50 {
+        if fs::remove_dir_all(&root.path).is_ok() || !root.path.exists() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
     }
 }
 

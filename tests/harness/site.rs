@@ -112,11 +112,12 @@ impl TestSite {
     /// # Panics
     /// If a step fails.
     pub async fn migrate(&self) {
-        let options = migrate::Options::at(self.wall(Utc::now()));
         let db = memora_core::servers::mariadb::MariaDb::new(&self.config().db, 2);
+        let options = migrate::Options::at(self.wall(Utc::now()));
         migrate::run(&db, &options, |_| {})
             .await
             .expect("migrating the site");
+        db.close().await;
     }
 
     /// Runs one statement; says how many rows it changed.
@@ -286,6 +287,10 @@ impl TestSite {
 impl Drop for TestSite {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.bench);
+        // A server of its own goes with the site.
+        if Arc::strong_count(&self.mariadb) == 1 {
+            return;
+        }
         let mariadb = self.mariadb.clone();
         let db = self.db_name.clone();
         // A runtime of its own: the test's may be ending. Nobody waits: the server goes

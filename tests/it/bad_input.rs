@@ -107,6 +107,12 @@ impl Stage {
         ids.collect()
     }
 
+    /// What comes back for bytes as they stand, all of which the server takes.
+    async fn raw_whole(&self, request: &[u8]) -> String {
+        let answer = self.http.raw_whole(request, Duration::from_secs(5)).await;
+        String::from_utf8_lossy(&answer.unwrap()).into_owned()
+    }
+
     /// Nothing changed, and others are served.
     async fn unharmed(&self) {
         assert_eq!(Contents::of(&self.site).await, self.before);
@@ -434,6 +440,41 @@ async fn oversized_bodies() {
         "{}",
         String::from_utf8_lossy(&answer)
     );
+    stage.unharmed().await;
+}
+
+/// More than the buffers between two sockets hold: if the server answers and closes
+/// without reading, nginx fails to send and takes it for broken.
+#[tokio::test]
+async fn who_sends_an_unwanted_body_still_gets_the_answer() {
+    let stage = Stage::new().await;
+    let host = &stage.site.name;
+    let body = vec![b'x'; 16 * 1024 * 1024];
+    for (path, head, status) in [
+        (SUBMIT, "", "413"),
+        (SUBMIT, "X-Frappe-Site-Name: nowhere\r\n", "404"),
+        ("/api/method/memora.api.reviews.else", "", "421"),
+    ] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+             {head}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let request = [head.as_bytes(), &body].concat();
+        let answer = stage.raw_whole(&request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+    // Who asks first is spared the sending.
+    let head = format!(
+        "POST {SUBMIT} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    let answer = stage.raw_whole(head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     stage.unharmed().await;
 }
 

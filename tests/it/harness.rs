@@ -1,5 +1,6 @@
 //! The harness itself: what other tests lean on.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use memora_tests::servers::{MariaDb, MariaDbOptions, Redis, RedisOptions};
 use memora_tests::{Due, TestSite, wait};
 use mysql_async::prelude::Queryable;
 use redis::AsyncCommands;
+use tokio::net::UnixStream;
 
 #[tokio::test]
 async fn sites_on_shared_servers_do_not_meet() {
@@ -194,46 +196,46 @@ async fn the_proxy_counts_round_trips_and_makes_trouble() {
     .await;
 }
 
-/// Run by the test below in a process of its own.
-#[tokio::test]
-#[ignore = "a part of the test below: waits to be killed"]
-async fn part_starts_servers_and_waits() {
-    let redis = Redis::start(RedisOptions::default()).await.unwrap();
-    println!("socket {}", redis.socket().display());
-    std::future::pending::<()>().await;
-}
+/// Set in the processes that the test below starts: what they are to do.
+const PART: &str = "MEMORA_TEST_PART";
 
 #[tokio::test]
 async fn nothing_outlives_a_killed_test() {
+    match std::env::var(PART).as_deref() {
+        Ok("wait") => {
+            let redis = Redis::start(RedisOptions::default()).await.unwrap();
+            println!("socket {}", redis.socket().display());
+            return std::future::pending().await;
+        }
+        Ok("sweep") => {
+            memora_tests::scratch::new_dir("x").unwrap();
+            return;
+        }
+        _ => {}
+    }
+    let this_test = |part: &str| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "harness::nothing_outlives_a_killed_test"]);
+        command.arg("--nocapture").env(PART, part);
+        command
+    };
     let log = tempfile::NamedTempFile::new().unwrap();
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "harness::part_starts_servers_and_waits"]);
-    command.args(["--ignored", "--nocapture", "--test-threads=1"]);
-    let part = process::Process::start("part", command, log.path()).unwrap();
+    let part = process::Process::start("part", this_test("wait"), log.path()).unwrap();
     let socket = wait::until("the part has started Redis", || async {
         let log = part.log();
         let (_, rest) = log.split_once("socket ")?;
         let (socket, _) = rest.split_once('\n')?;
-        Some(std::path::PathBuf::from(socket))
+        Some(PathBuf::from(socket))
     })
     .await;
-    tokio::net::UnixStream::connect(&socket).await.unwrap();
+    UnixStream::connect(&socket).await.unwrap();
 
     part.kill();
     wait::until("Redis is gone", || async {
-        tokio::net::UnixStream::connect(&socket).await.err()
+        UnixStream::connect(&socket).await.err()
     })
     .await;
     // The folder of the killed process goes when the next one makes its own.
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "harness::part_makes_a_folder", "--ignored"]);
-    process::run("part", command).unwrap();
+    process::run("part", this_test("sweep")).unwrap();
     assert!(!socket.parent().unwrap().exists());
-}
-
-/// Run by the test above in a process of its own.
-#[test]
-#[ignore = "a part of the test above"]
-fn part_makes_a_folder() {
-    memora_tests::scratch::new_dir("x").unwrap();
 }

@@ -288,6 +288,29 @@ async fn wrong_credentials_are_refused_and_forget_the_cookies() {
     }
 }
 
+/// As seen on a Frappe 15 site: unlike wrong credentials, an address that is refused says
+/// so, and leaves the login where it is for when the student is back.
+#[tokio::test]
+async fn a_refused_address_is_named_and_forgets_nothing() {
+    let stage = Stage::new().await;
+    let update = "UPDATE tabUser SET restrict_ip = '10.0.' WHERE name = ?";
+    stage.site.exec(update, (&stage.student.name,)).await;
+    let answer = stage
+        .read()
+        .cookie(&stage.student)
+        .header("x-forwarded-for", "192.168.1.1")
+        .send()
+        .await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let body = without_traces(answer.json());
+    assert_eq!(body["exc_type"], "AuthenticationError");
+    assert_eq!(
+        body["_server_messages"][0]["message"],
+        "Access not allowed from this IP Address"
+    );
+    assert!(cookies_of(&answer).is_empty());
+}
+
 #[tokio::test]
 async fn oauth_tokens_are_for_frappe() {
     let stage = Stage::new().await;

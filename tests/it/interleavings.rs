@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use memora_core::failpoint;
-use memora_core::schedule_cache::Lookup;
+use memora_core::schedule_cache::{Known, Lookup};
 use memora_core::services::{Site, apply, fill};
 use memora_core::store::apply::Work;
 use memora_core::store::journal;
@@ -13,7 +13,8 @@ use memora_tests::servers::RedisOptions;
 use memora_tests::{TestSite, wait};
 
 use crate::story::{
-    ann, apply_all, count, forget, furnish, ids, read, season, site_with, submit, waiting, warm,
+    ann, apply_all, count, forget, furnish, ids, is_complete, read, season, site_with, submit,
+    waiting, warm,
 };
 
 /// Keys of schedules, whatever they are.
@@ -26,24 +27,48 @@ async fn keys(test: &TestSite) -> Vec<String> {
         .expect("KEYS")
 }
 
-async fn is_complete(site: &Site) -> bool {
-    matches!(
-        site.cache
-            .due(
-                &ann(),
-                &season(),
-                None,
-                memora_core::types::UtcMicros::now(),
-                1
-            )
-            .await,
-        Ok(Lookup::Complete(_))
-    )
-}
-
 fn spawn_fill(site: &Arc<Site>) -> tokio::task::JoinHandle<memora_core::Result<fill::Filled>> {
     let site = site.clone();
     tokio::spawn(async move { fill::run(&site, &ann(), &season(), &[]).await })
+}
+
+// C1 ------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn c1_a_tie_in_the_cache_goes_as_in_the_table() {
+    let test = site_with(3, 3).await;
+    let site = test.site().await;
+    warm(&site).await;
+    submit(&site, "s-1", &[&question_id(0)]).await;
+    let key = waiting(&test, &site).await.remove(0).key;
+    let row = journal::find(&site.db, &key).await.unwrap().unwrap();
+    let mut known = row.batch.states().remove(0);
+    for (label, later, stability, wins) in [
+        ("earlier", -60, 4.0, false),
+        ("less stable", 0, 0.5, false),
+        ("the same", 0, known.stability.to_f64(), false),
+        ("later", 60, 0.5, true),
+        ("more stable", 0, 3.9, true),
+    ] {
+        let mut tie = known.clone();
+        tie.due = known.due.plus_seconds(later);
+        tie.stability = memora_core::types::Stability::from_f64(stability);
+        assert_eq!(tie.beats(&known), wins, "{label}");
+        let states = std::slice::from_ref(&tie);
+        site.cache.apply(&ann(), &season(), states).await.unwrap();
+        if wins {
+            known = tie;
+        }
+        let cached = site
+            .cache
+            .states(&ann(), &season(), &[&question_id(0)])
+            .await
+            .unwrap();
+        let Lookup::Complete(cached) = cached else {
+            panic!("{label}: incomplete")
+        };
+        assert_eq!(cached.states, [Known::State(known.clone())], "{label}");
+    }
 }
 
 // C2 ------------------------------------------------------------------------------
@@ -73,7 +98,7 @@ async fn c2_a_fill_that_began_before_the_apply_publishes_the_review() {
     let site = test.site().await;
     submit(&site, "s-1", &[&question_id(0)]).await;
     wait::until("fills are over", || async {
-        is_complete(&site).await.then_some(())
+        is_complete(&site, None).await.then_some(())
     })
     .await;
     forget(&test).await;
@@ -85,6 +110,29 @@ async fn c2_a_fill_that_began_before_the_apply_publishes_the_review() {
     drop(paused);
     filling.await.unwrap().unwrap();
     assert_eq!(read(&site).await.total_due, 9);
+}
+
+#[tokio::test]
+async fn c2_a_total_is_of_one_moment_though_the_worker_commits_meanwhile() {
+    let test = site_with(10, 10).await;
+    let site = test.site().await;
+    submit(&site, "s-1", &[&question_id(0)]).await;
+    let work = waiting(&test, &site).await;
+    wait::until("fills are over", || async {
+        is_complete(&site, None).await.then_some(())
+    })
+    .await;
+    forget(&test).await;
+    let other = test.site().await;
+    let paused = failpoint::pause(&test.name, "load_counted");
+    let reading = tokio::spawn(async move { read(&other).await });
+    paused.reached().await;
+    apply::apply(&site, &work, "test").await.remove(0).unwrap();
+    forget(&test).await;
+    paused.release();
+    drop(paused);
+    let session = reading.await.unwrap();
+    assert_eq!((session.total_due, session.questions.len()), (9, 9));
 }
 
 // C4 ------------------------------------------------------------------------------
@@ -204,7 +252,7 @@ async fn c6_a_write_to_a_missing_key_makes_no_key() {
     let site = test.site().await;
     submit(&site, "s-1", &[&question_id(0)]).await;
     wait::until("fills are over", || async {
-        is_complete(&site).await.then_some(())
+        is_complete(&site, None).await.then_some(())
     })
     .await;
     let batch = waiting(&test, &site).await.remove(0).key;
@@ -235,7 +283,7 @@ async fn c6_a_set_that_others_made_is_never_believed_and_replaced_by_a_fill() {
         .unwrap();
     assert_eq!(read(&site).await.total_due, 10);
     wait::until("the fill", || async {
-        is_complete(&site).await.then_some(())
+        is_complete(&site, None).await.then_some(())
     })
     .await;
     let ghost: Option<f64> = redis::cmd("ZSCORE")
@@ -289,7 +337,7 @@ async fn c6_lost_details_cost_a_refill_never_a_wrong_answer() {
             .unwrap();
         assert_eq!(read(&site).await.total_due, 9);
         wait::until("the refill", || async {
-            is_complete(&site).await.then_some(())
+            is_complete(&site, None).await.then_some(())
         })
         .await;
     }
@@ -300,6 +348,31 @@ async fn c6_lost_details_cost_a_refill_never_a_wrong_answer() {
         .unwrap();
     submit(&site, "s-2", &[&question_id(1)]).await;
     assert_eq!(read(&site).await.total_due, 8);
+}
+
+#[tokio::test]
+async fn c6_details_never_describe_a_due_time_that_others_set() {
+    let test = site_with(10, 10).await;
+    let site = test.site().await;
+    warm(&site).await;
+    let mut redis = test.cache.connection().await;
+    let _: () = redis::cmd("ZADD")
+        .arg(site.cache.keys(&ann(), &season()).schedule)
+        .arg(1_000_000_000)
+        .arg(question_id(3))
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    let cached = site
+        .cache
+        .states(&ann(), &season(), &[&question_id(3)])
+        .await
+        .unwrap();
+    let Lookup::Complete(cached) = cached else {
+        panic!("incomplete")
+    };
+    assert_eq!(cached.states, [Known::NoDetails]);
+    assert_eq!(read(&site).await.total_due, 10);
 }
 
 // C7 ------------------------------------------------------------------------------
@@ -317,7 +390,7 @@ async fn c7_a_write_during_a_fill_makes_it_read_again() {
     paused.release();
     drop(paused);
     assert_eq!(filling.await.unwrap().unwrap(), fill::Filled::Yes);
-    assert!(is_complete(&site).await);
+    assert!(is_complete(&site, None).await);
     assert_eq!(read(&site).await.total_due, 9);
 }
 
@@ -364,8 +437,82 @@ async fn c7_a_staging_key_that_was_evicted_is_never_published() {
     paused.release();
     drop(paused);
     assert_eq!(filling.await.unwrap().unwrap(), fill::Filled::Overtaken);
-    assert!(!is_complete(&site).await);
+    assert!(!is_complete(&site, None).await);
     assert_eq!(read(&site).await.total_due, 10);
+}
+
+#[tokio::test]
+async fn c7_staged_details_with_a_gap_are_never_published() {
+    let test = site_with(300, 10).await;
+    let site = test.site().await;
+    let paused = failpoint::pause(&test.name, "before_publish");
+    let filling = spawn_fill(&site);
+    paused.reached().await;
+    let staged = site.cache.keys(&ann(), &season()).staged_details();
+    let mut redis = test.cache.connection().await;
+    let gone: u64 = redis::cmd("HDEL")
+        .arg(&staged)
+        .arg("b0")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert_eq!(gone, 1);
+    paused.release();
+    drop(paused);
+    assert_eq!(filling.await.unwrap().unwrap(), fill::Filled::Overtaken);
+    assert!(!is_complete(&site, None).await);
+}
+
+#[tokio::test]
+async fn c7_a_subjects_set_of_another_fill_is_not_believed() {
+    let test = site_with(30, 30).await;
+    let site = test.site().await;
+    crate::story::warm_with(&site, &["Mathematics"]).await;
+    let keys = site.cache.keys(&ann(), &season());
+    let mut redis = test.cache.connection().await;
+    // Evicted: the next fill does not know of the subject's set, which stays behind.
+    let _: () = redis::cmd("DEL")
+        .arg(keys.details())
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    submit(&site, "s-1", &[&question_id(0)]).await;
+    warm(&site).await;
+    let left: bool = redis::cmd("EXISTS")
+        .arg(keys.subject("Mathematics"))
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert!(left);
+    let session = crate::story::try_read(&site, serde_json::json!({"subject": "Mathematics"}))
+        .await
+        .unwrap();
+    assert_eq!(session.total_due, 9);
+}
+
+#[tokio::test]
+async fn c7_what_is_published_lives_for_thirty_days() {
+    let test = site_with(30, 30).await;
+    let site = test.site().await;
+    crate::story::warm_with(&site, &["Mathematics"]).await;
+    submit(&site, "s-1", &[&question_id(0)]).await;
+    let keys = site.cache.keys(&ann(), &season());
+    let mut redis = test.cache.connection().await;
+    for key in [
+        keys.subject("Mathematics"),
+        keys.details(),
+        keys.schedule.clone(),
+    ] {
+        let seconds: i64 = redis::cmd("TTL")
+            .arg(&key)
+            .query_async(&mut redis)
+            .await
+            .unwrap();
+        assert!(
+            (2_591_900..=2_592_000).contains(&seconds),
+            "{key}: {seconds}"
+        );
+    }
 }
 
 #[tokio::test]

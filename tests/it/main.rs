@@ -1,18 +1,23 @@
 //! Integration tests over real servers: one binary, so that it links once and all
 //! tests share the harness.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
+
 mod apply;
 mod auth;
 mod bad_input;
+mod bad_rows;
 mod counts;
 mod harness;
 mod http_contract;
 mod interleavings;
 mod migrate;
+mod outages;
 mod read;
 mod rq;
 mod served;
 mod server;
+mod sites;
 mod story;
 mod submit;
 mod worker;

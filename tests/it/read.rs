@@ -6,7 +6,8 @@ use memora_tests::{Due, TestSite};
 use serde_json::json;
 
 use crate::story::{
-    ANN, SEASON, apply_all, furnish, ids, read, site_with, submit, try_read, warm, warm_with,
+    ANN, SEASON, ann, apply_all, furnish, ids, is_complete, read, read_at, season, site_with,
+    submit, try_read, warm, warm_with,
 };
 
 #[tokio::test]
@@ -113,6 +114,68 @@ async fn the_subject_filter_counts_that_subject_alone() {
     assert_eq!(ids(&after)[0], before.questions[1].question_id);
 }
 
+/// Which fill the details are of.
+async fn fill_of(test: &TestSite, site: &memora_core::services::Site) -> Option<String> {
+    let mut redis = test.cache.connection().await;
+    redis::cmd("HGET")
+        .arg(site.cache.keys(&ann(), &season()).details())
+        .arg("m")
+        .query_async(&mut redis)
+        .await
+        .expect("HGET")
+}
+
+#[tokio::test]
+async fn subjects_asked_for_in_turn_stay_in_the_cache() {
+    let test = site_with(90, 60).await;
+    let site = test.site().await;
+    let subjects = ["Mathematics", "Physics", "History"];
+    for subject in subjects {
+        try_read(&site, json!({ "subject": subject }))
+            .await
+            .unwrap();
+        memora_tests::wait::until("the fill", || async {
+            is_complete(&site, Some(subject)).await.then_some(())
+        })
+        .await;
+    }
+    for subject in subjects {
+        assert!(is_complete(&site, Some(subject)).await, "{subject}");
+    }
+    // Also over a refill for another reason.
+    warm(&site).await;
+    let filled = fill_of(&test, &site).await;
+    for subject in subjects {
+        let session = try_read(&site, json!({ "subject": subject }))
+            .await
+            .unwrap();
+        assert_eq!(session.total_due, 20, "{subject}");
+        assert!(is_complete(&site, Some(subject)).await, "{subject}");
+    }
+    assert_eq!(fill_of(&test, &site).await, filled);
+}
+
+#[tokio::test]
+async fn subjects_that_do_not_exist_cost_no_fill_and_leave_no_key() {
+    let test = site_with(9, 9).await;
+    let site = test.site().await;
+    warm(&site).await;
+    let keys = || async {
+        let mut redis = test.cache.connection().await;
+        let keys: u64 = redis::cmd("DBSIZE").query_async(&mut redis).await.unwrap();
+        (keys, fill_of(&test, &site).await)
+    };
+    let before = keys().await;
+    for i in 0..20 {
+        let session = try_read(&site, json!({"subject": format!("Subject {i}")}))
+            .await
+            .unwrap();
+        assert_eq!((session.total_due, session.is_degraded), (0, false));
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(keys().await, before);
+}
+
 #[tokio::test]
 async fn what_is_not_applied_shows_in_warm_and_cold_reads() {
     let test = site_with(60, 30).await;
@@ -148,6 +211,21 @@ async fn what_is_not_applied_shows_in_warm_and_cold_reads() {
         cold.questions,
         "applied: the same"
     );
+}
+
+#[tokio::test]
+async fn a_page_is_full_though_what_is_not_applied_was_on_it() {
+    let test = site_with(60, 60).await;
+    let site = test.site().await;
+    let first: Vec<String> = (0..30).map(question_id).collect();
+    let first: Vec<&str> = first.iter().map(String::as_str).collect();
+    submit(&site, "s-1", &first).await;
+    crate::story::forget(&test).await;
+    let cold = try_read(&test.site().await, json!({"limit": 20}))
+        .await
+        .unwrap();
+    assert_eq!((cold.total_due, cold.questions.len()), (30, 20));
+    assert_eq!(ids(&cold)[0], question_id(30));
 }
 
 #[tokio::test]
@@ -265,4 +343,42 @@ async fn without_redis_the_table_answers_degraded() {
     let answer = submit(&unread, "s-2", &[&question_id(1)]).await;
     assert!(answer.is_degraded);
     assert_eq!(read(&unread).await.total_due, 8);
+}
+
+#[tokio::test]
+async fn warm_and_cold_agree_all_through_the_night_when_clocks_change() {
+    let test = TestSite::builder()
+        .zone(chrono_tz::Tz::Europe__Berlin)
+        .build()
+        .await;
+    furnish(&test, 12, 12).await;
+    // Due every ten minutes from 2:00 on, an hour that this night has twice.
+    for i in 0..12 {
+        test.exec(
+            "UPDATE `tabPlayer Memory Tracker` SET next_review_date = \
+             '2026-10-25 02:00:00' + INTERVAL ? MINUTE WHERE question_id = ?",
+            (10 * i, question_id(i)),
+        )
+        .await;
+    }
+    let site = test.site().await;
+    warm(&site).await;
+    let midnight = 1_792_886_400; // 2026-10-25 00:00:00 UTC, 2:00 in Berlin.
+    for (minutes, due) in [
+        (-1, 0),
+        (0, 1),
+        (25, 3),
+        (59, 6),
+        (60, 6),
+        (85, 6),
+        (125, 7),
+    ] {
+        let now = memora_core::types::UtcMicros((midnight + 60 * minutes) * 1_000_000);
+        let ask = || read_at(&site, now);
+        let warm_answer = ask().await;
+        assert_eq!(warm_answer.total_due, due, "{minutes} minutes");
+        crate::story::forget(&test).await;
+        assert_eq!(ask().await, warm_answer, "{minutes} minutes");
+        warm(&site).await;
+    }
 }

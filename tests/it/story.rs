@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use memora_core::Result;
 use memora_core::batch::Door;
+use memora_core::schedule_cache::Lookup;
 use memora_core::services::read::{ReviewRequest, ReviewSession, get_review_session};
 use memora_core::services::submit::{SubmitAnswer, SubmitRequest, submit_review_session};
 use memora_core::services::{Site, apply, fill};
 use memora_core::store::apply::Work;
 use memora_core::store::journal;
 use memora_core::types::{Player, Season, UtcMicros};
-use memora_tests::{Due, TestSite};
+use memora_tests::{Due, TestSite, wait};
 use serde_json::{Value, json};
 
 pub(crate) const SEASON: &str = "SEASON-2026";
@@ -46,6 +47,13 @@ pub(crate) fn args(value: Value) -> serde_json::Map<String, Value> {
 pub(crate) async fn try_read(site: &Arc<Site>, request: Value) -> Result<ReviewSession> {
     let request = ReviewRequest::from_args(&args(request))?;
     get_review_session(site, &ann(), &request, UtcMicros::now()).await
+}
+
+pub(crate) async fn read_at(site: &Arc<Site>, now: UtcMicros) -> ReviewSession {
+    let request = ReviewRequest::from_args(&args(json!({"limit": 50}))).expect("a request");
+    get_review_session(site, &ann(), &request, now)
+        .await
+        .expect("a review session")
 }
 
 pub(crate) async fn read(site: &Arc<Site>) -> ReviewSession {
@@ -92,10 +100,22 @@ pub(crate) async fn warm(site: &Site) {
 
 pub(crate) async fn warm_with(site: &Site, subjects: &[&str]) {
     let subjects: Vec<String> = subjects.iter().map(|s| (*s).to_owned()).collect();
-    let filled = fill::run(site, &ann(), &season(), &subjects)
-        .await
-        .expect("a fill");
-    assert_eq!(filled, fill::Filled::Yes);
+    // A fill in the background, which an earlier read began, may hold the lease.
+    wait::until("the schedule is filled", || async {
+        let filled = fill::run(site, &ann(), &season(), &subjects).await;
+        (filled.expect("a fill") == fill::Filled::Yes).then_some(())
+    })
+    .await;
+}
+
+/// Whether the cache can answer, for one subject if given.
+pub(crate) async fn is_complete(site: &Site, subject: Option<&str>) -> bool {
+    matches!(
+        site.cache
+            .due(&ann(), &season(), subject, UtcMicros::now(), 1)
+            .await,
+        Ok(Lookup::Complete(_))
+    )
 }
 
 /// Drops the student's keys, as an eviction or a wipe would.

@@ -3,13 +3,17 @@
 use std::collections::HashSet;
 
 use memora_core::ErrorKind;
+use memora_core::batch::Door;
+use memora_core::schedule_cache::{Known, Lookup};
+use memora_core::services::submit::{SubmitRequest, submit_review_session};
+use memora_core::types::UtcMicros;
 use memora_tests::questions::question_id;
 use memora_tests::{Due, TestSite};
 use serde_json::json;
 
 use crate::story::{
-    ANN, SEASON, answers, apply_all, count, forget, furnish, ids, read, row, site_with, submit,
-    try_submit, warm,
+    ANN, SEASON, ann, answers, apply_all, count, forget, furnish, ids, read, row, season,
+    site_with, submit, try_submit, warm,
 };
 
 #[tokio::test]
@@ -286,4 +290,44 @@ async fn without_the_queue_the_journal_hands_on() {
     );
     assert_eq!(read(&site).await.total_due, 9);
     assert_eq!(apply_all(&test, &site).await, 1);
+}
+
+#[tokio::test]
+async fn a_due_time_leaves_the_hour_that_comes_twice_in_cache_and_table() {
+    let test = TestSite::builder()
+        .zone(chrono_tz::Tz::Europe__Berlin)
+        .build()
+        .await;
+    furnish(&test, 1, 0).await;
+    let site = test.site().await;
+    warm(&site).await;
+    let ask = async |submission: &str, question: &str, now: UtcMicros| {
+        let body = json!({"responses": answers(&[question]), "submission_id": submission});
+        let request = SubmitRequest::from_args(&crate::story::args(body), None, None).unwrap();
+        submit_review_session(&site, &ann(), &request, Door::Http, now)
+            .await
+            .unwrap();
+    };
+    let cached = async |question: &str| {
+        let known = site.cache.states(&ann(), &season(), &[question]).await;
+        match known.unwrap() {
+            Lookup::Complete(mut known) => match known.states.remove(0) {
+                Known::State(state) => state.due,
+                other => panic!("{other:?}"),
+            },
+            Lookup::Incomplete => panic!("incomplete"),
+        }
+    };
+    // How long a new question is put off, then a moment so much before the fold's middle.
+    let summer = UtcMicros(1_782_864_000 * 1_000_000);
+    ask("s-1", "NEW:1", summer).await;
+    let interval = cached("NEW:1").await.0 - summer.0;
+    let fold = 1_792_886_400 + 1_800; // 2026-10-25 00:30 UTC, 2:30 in Berlin.
+    ask("s-2", "NEW:2", UtcMicros(fold * 1_000_000 - interval)).await;
+    let settled = UtcMicros((1_792_886_400 + 7_200) * 1_000_000); // 3:00, once.
+    assert_eq!(cached("NEW:2").await, settled);
+    apply_all(&test, &site).await;
+    forget(&test).await;
+    warm(&site).await;
+    assert_eq!(cached("NEW:2").await, settled, "read back from the table");
 }

@@ -26,16 +26,16 @@ use quick_cache::sync::Cache;
 use super::accounts::{self, Account, KeyOwner, wrong_credentials};
 use super::believed::Believed;
 use super::credentials::Authorization;
+use super::login::{AuthContext, Login, LoginRequest, Via};
 use super::refresh::{Outcome, SessionRefresh};
 use super::rows;
 use super::session::{Age, Session, Source};
 use super::settings::{SystemSettings, read_settings};
 use super::sliding_cookie::SlidingCookie;
 use super::stop::{Step, Stop};
-use crate::config::{FrappeVersion, SiteConfig};
+use crate::config::FrappeVersion;
 use crate::servers::mariadb::MariaDb;
-use crate::servers::redis::RedisLink;
-use crate::types::{Player, UtcMicros};
+use crate::types::UtcMicros;
 use crate::{Error, ErrorKind, Result};
 
 const SESSION_ROW: &str = concat!(
@@ -72,64 +72,6 @@ const STUDENTS: usize = 32_768;
 const API_KEYS: usize = 8_192;
 const UNREFRESHABLE: usize = 1_024;
 
-/// Where one site's sessions and users are.
-#[derive(Clone, Copy)]
-pub struct AuthContext<'a> {
-    /// Frappe's `redis_cache`.
-    pub redis: &'a RedisLink,
-    /// The site's database.
-    pub db: &'a MariaDb,
-    /// The site's configuration as it is now.
-    pub config: &'a SiteConfig,
-}
-
-/// What a request says about who sent it.
-#[derive(Clone, Copy)]
-pub struct LoginRequest<'a> {
-    /// HTTP method, in capitals.
-    pub method: &'a str,
-    /// The `sid` cookie ([`super::sid_cookie`]).
-    pub sid: Option<&'a str>,
-    /// Header `Authorization`.
-    pub authorization: Option<&'a str>,
-    /// Whether there is a header `Frappe-Authorization-Source`.
-    pub authorization_source: bool,
-    /// Header `X-Frappe-CSRF-Token` if it is there and not empty, else the argument
-    /// `csrf_token`.
-    pub csrf_token: Option<&'a str>,
-    /// Header `X-Forwarded-For`.
-    pub forwarded_for: Option<&'a str>,
-}
-
-/// Who asks.
-#[derive(Debug)]
-pub enum Login {
-    /// A user.
-    User {
-        /// Who, in the stored spelling.
-        player: Player,
-        /// How that is known.
-        via: Via,
-        /// To be sent with a good answer, so that the browser's cookie lives on.
-        cookie: Option<SlidingCookie>,
-        /// To be carried out after a good answer ([`Authenticator::refresh`]).
-        refresh: Option<SessionRefresh>,
-    },
-    /// Nobody in particular.
-    Guest,
-    /// Only Frappe can say; the reason is a fixed word.
-    Decline(&'static str),
-}
-
-/// How a user is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Via {
-    /// By the session of the `sid` cookie.
-    Cookie,
-    /// By an API key.
-    Token,
-}
-
 /// One site's memory of who is who.
 pub struct Authenticator {
     sessions: Believed<Arc<Session>>,
@@ -162,7 +104,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// - `InvalidInput`: the session's user is disabled.
-    /// - `Unauthorized`: wrong credentials, or an address that the user may not come from.
+    /// - `Unauthorized`: wrong credentials.
+    /// - `AddressRefused`: an address that the session's user may not come from.
     /// - `Csrf`: the session's token is missing or wrong.
     /// - `BadCredentials`: `Basic` with bad base64.
     /// - `Unavailable`: the database is away.
@@ -321,7 +264,7 @@ impl Attempt<'_> {
         }
         if !account.allows_address(self.request.forwarded_for) {
             let message = "Access not allowed from this IP Address";
-            return Err(Error::new(ErrorKind::Unauthorized, message).into());
+            return Err(Error::new(ErrorKind::AddressRefused, message).into());
         }
         if settings.deny_multiple_sessions {
             return Err(Stop::Decline("deny-multiple-sessions"));

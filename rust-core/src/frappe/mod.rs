@@ -2,24 +2,26 @@
 //!
 //! [`Authenticator`] is the way in; [`auth`] says what is judged, in which order, and
 //! what it costs. Everything here reads what Frappe wrote and writes one thing only:
-//! the time in a session that is in use ([`refresh`]).
+//! the time in a session that is in use (`refresh`).
 //!
 //! | module | job |
 //! |---|---|
 //! | [`auth`] | the judgement |
+//! | [`login`] | what is asked and answered |
 //! | [`credentials`] | cookie and `Authorization` header, as they come |
 //! | [`sliding_cookie`] | the cookie, as it goes |
-//! | [`session`] | a session: formats, age, CSRF token |
-//! | [`refresh`] | sliding expiry |
-//! | [`accounts`] | the user's row and the owner of an API key |
+//! | `session` | a session: formats, age, CSRF token |
+//! | `refresh` | sliding expiry |
+//! | `accounts` | the user's row and the owner of an API key |
 //! | [`settings`] | System Settings |
 //! | [`pickle`], [`pyrepr`], [`value`] | Python's formats, read as plain data |
-//! | [`believed`] | readings with an age; one look-up for a crowd |
+//! | `believed` | readings with an age; one look-up for a crowd |
 
 mod accounts;
 pub mod auth;
 mod believed;
 pub mod credentials;
+pub mod login;
 pub mod pickle;
 pub mod pyrepr;
 mod refresh;
@@ -30,8 +32,9 @@ pub mod sliding_cookie;
 mod stop;
 pub mod value;
 
-pub use auth::{AuthContext, Authenticator, Login, LoginRequest, Via};
+pub use auth::Authenticator;
 pub use credentials::sid_cookie;
+pub use login::{AuthContext, Login, LoginRequest, Via};
 pub use refresh::SessionRefresh;
 pub use settings::{SystemSettings, read_settings};
 pub use sliding_cookie::SlidingCookie;

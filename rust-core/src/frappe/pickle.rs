@@ -12,23 +12,22 @@
 //! |---|---|
 //! | call something (`REDUCE` of `os.system`) | only two classes resolve, neither runs code |
 //! | announce a huge length | lengths are checked against the bytes that are there |
-//! | share one value a million times | the tree that comes out is counted: [`MAX_VALUES`], [`MAX_TEXT`] |
-//! | nest or refer to itself | [`MAX_DEPTH`] |
+//! | share one value a million times | the tree that comes out is counted: `MAX_VALUES`, `MAX_TEXT` |
+//! | nest or refer to itself | `MAX_DEPTH` |
 //!
 //! Python pickles a `_dict` as `NEWOBJ`, its entries, then `BUILD` with *the object
 //! itself* as state, which common decoders reject; here that is a no-op.
 
+mod text;
+mod tree;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use chrono::{NaiveDate, NaiveDateTime};
+use chrono::NaiveDateTime;
 
-use super::value::{DictBuilder, MAX_DEPTH, MAX_SOURCE, Unreadable, Value};
-
-/// Most values in what comes out.
-const MAX_VALUES: usize = 10_000;
-/// Most bytes of strings in what comes out.
-const MAX_TEXT: usize = 1024 * 1024;
+use super::value::{MAX_SOURCE, Unreadable, Value};
+use text::{date_time, raw_unicode};
 
 type Result<T> = std::result::Result<T, Unreadable>;
 
@@ -43,12 +42,7 @@ pub fn read(pickle: &[u8]) -> Result<Value> {
     }
     let mut machine = Machine::new(pickle);
     let top = machine.run()?;
-    Expander {
-        nodes: &machine.nodes,
-        values: 0,
-        text: 0,
-    }
-    .expand(top, 0)
+    tree::grow(&machine.nodes, top)
 }
 
 /// The classes that a pickle may name.
@@ -504,109 +498,6 @@ fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>> {
         .chunks_exact(2)
         .map(|pair| (pair[0], pair[1]))
         .collect())
-}
-
-/// What `datetime.datetime` pickles itself as: year (2 bytes, big-endian), month, day,
-/// hour, minute, second, microseconds (3 bytes). Protocol 4 and later set the month's
-/// high bit in the repeated hour of a clock change.
-fn date_time(bytes: &[u8]) -> Result<NaiveDateTime> {
-    let &[y1, y0, month, day, hour, minute, second, u2, u1, u0] = bytes else {
-        return Err(MISUSE);
-    };
-    NaiveDate::from_ymd_opt(
-        i32::from(u16::from_be_bytes([y1, y0])),
-        u32::from(month & 0x7f),
-        day.into(),
-    )
-    .and_then(|date| {
-        date.and_hms_micro_opt(
-            hour.into(),
-            minute.into(),
-            second.into(),
-            u32::from_be_bytes([0, u2, u1, u0]),
-        )
-    })
-    .ok_or(Unreadable("no such time"))
-}
-
-/// Protocol 0 strings: Latin-1 with `\uXXXX` and `\UXXXXXXXX`.
-fn raw_unicode(bytes: &[u8]) -> Result<String> {
-    let mut text = String::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((&first, tail)) = rest.split_first() {
-        let digits = match (first, tail.first()) {
-            (b'\\', Some(b'u')) => 4,
-            (b'\\', Some(b'U')) => 8,
-            _ => {
-                text.push(char::from(first));
-                rest = tail;
-                continue;
-            }
-        };
-        let code = tail.get(1..=digits).ok_or(TRUNCATED)?;
-        let code = std::str::from_utf8(code).map_err(|_| NOT_UTF8)?;
-        let code = u32::from_str_radix(code, 16).ok().and_then(char::from_u32);
-        text.push(code.ok_or(NOT_UTF8)?);
-        rest = &tail[digits + 1..];
-    }
-    Ok(text)
-}
-
-/// Turns the arena into a tree, counting what sharing multiplies.
-struct Expander<'a> {
-    nodes: &'a [Node<'a>],
-    values: usize,
-    text: usize,
-}
-
-impl Expander<'_> {
-    fn expand(&mut self, id: Id, depth: usize) -> Result<Value> {
-        self.values += 1;
-        if depth > MAX_DEPTH || self.values > MAX_VALUES {
-            return Err(Unreadable("too much"));
-        }
-        Ok(match &self.nodes[id] {
-            Node::None => Value::None,
-            Node::Bool(b) => Value::Bool(*b),
-            Node::Int(i) => Value::Int(*i),
-            Node::Float(f) => Value::Float(*f),
-            Node::Str(text) => Value::Str(self.text(text)?),
-            Node::Bytes(bytes) => {
-                self.count_text(bytes.len())?;
-                Value::Bytes(bytes.to_vec())
-            }
-            Node::DateTime(t) => Value::DateTime(*t),
-            Node::List(items) | Node::Tuple(items) => {
-                let items = items.iter().map(|&item| self.expand(item, depth + 1));
-                Value::List(items.collect::<Result<_>>()?)
-            }
-            Node::Dict(entries) => {
-                let mut dict = DictBuilder::default();
-                for &(key, value) in entries {
-                    let Node::Str(key) = &self.nodes[key] else {
-                        return Err(Unreadable("a key that is no string"));
-                    };
-                    let key = self.text(key)?;
-                    dict.set(key, self.expand(value, depth + 1)?);
-                }
-                dict.build()
-            }
-            Node::Class(_) => return Err(MISUSE),
-        })
-    }
-
-    fn text(&mut self, text: &str) -> Result<String> {
-        self.count_text(text.len())?;
-        Ok(text.to_owned())
-    }
-
-    fn count_text(&mut self, len: usize) -> Result<()> {
-        self.text += len;
-        if self.text > MAX_TEXT {
-            return Err(Unreadable("too much"));
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 use chrono::NaiveDateTime;
 use redis::Script;
 
-use super::auth::AuthContext;
+use super::login::AuthContext;
 use super::session::TIME_FORMAT;
 use super::value::Value;
 use super::{pickle, pyrepr, rows};
@@ -89,10 +89,11 @@ impl SessionRefresh {
         let (true, Some(old), Some(new)) = (stored.as_deref() == Some(sid), old, new) else {
             return Ok(Outcome::Impossible);
         };
+        failpoint::hit(&ctx.config.site, "session_row_read").await?;
         let changed = rows::change(
             ctx.db,
             include_str!("sql/refresh_session.sql"),
-            (new, &self.time, &self.time, sid, old, &self.time),
+            (new, &self.time, &self.time, sid, old),
         )
         .await?;
         failpoint::hit(&ctx.config.site, "session_row_refreshed").await?;

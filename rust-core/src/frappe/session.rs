@@ -233,6 +233,19 @@ mod tests {
     }
 
     #[test]
+    fn a_session_of_frappe_16_has_a_datetime_and_a_hard_end() {
+        #[rustfmt::skip]
+        let pickle = b"\x80\x05\x95\xd9\x00\x00\x00\x00\x00\x00\x00\x8c\x17frappe.types.frappedict\x94\x8c\x05_dict\x94\x93\x94)\x81\x94\x8c\x04data\x94h\x02)\x81\x94(\x8c\x04user\x94\x8c\x03ann\x94\x8c\x0clast_updated\x94\x8c\x08datetime\x94\x8c\x08datetime\x94\x93\x94C\n\x07\xea\x0b\x17\x02+\x15\x0c\x0b{\x94\x85\x94R\x94\x8c\x0esession_expiry\x94\x8c\x0801:00:00\x94\x8c\ncsrf_token\x94\x8c\x01t\x94\x8c\x0bsession_end\x94\x8c\x192026-11-23T03:00:00+00:00\x94uh\x05bsh\x03b.";
+        let session = read(pickle.to_vec());
+        assert_eq!(session.user, "ann");
+        let time = session.last_updated.format(TIME_FORMAT).to_string();
+        assert_eq!(time, "2026-11-23 02:43:21.789371");
+        assert!(session.csrf_token_is(Some("t")));
+        // 2026-11-23 03:00 UTC.
+        assert_eq!(session.end, Some(UtcMicros(1_795_402_800_000_000)));
+    }
+
+    #[test]
     fn the_token_is_compared_whole() {
         let session = read(fixtures::session_of_admin_with_csrf());
         let token = "af6fd561e33f2e4e606307e19a323b030791c16092f42b8667421ff7";

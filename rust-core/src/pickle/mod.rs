@@ -1,7 +1,7 @@
 //! Python's pickle format, for plain data only.
 //!
-//! RQ carries a job as `pickle((function, instance, args, kwargs))`. [`write`] makes what
-//! any Python can load; [`read`] understands what Python makes of strings, numbers,
+//! RQ carries a job as `pickle((function, instance, args, kwargs))`. [`write()`] makes what
+//! any Python can load; [`read()`] understands what Python makes of strings, numbers,
 //! booleans, None, lists, tuples and dicts, protocols 2 to 5, and builds nothing else.
 //!
 //! # Rules

@@ -90,8 +90,13 @@ pub(super) fn unpack(
     })
 }
 
-/// The fields of a details hash for a whole schedule, for a fill with this token.
-pub(super) fn build(states: &[QuestionState], token: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+/// The fields of a details hash for a whole schedule, for a fill with this token that
+/// makes the sets of these subjects.
+pub(super) fn build(
+    states: &[QuestionState],
+    subjects: &[String],
+    token: &str,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
     let buckets = states.len().div_ceil(PER_BUCKET).max(MIN_BUCKETS);
     let mut numbers: HashMap<&str, u16> = HashMap::new();
     let mut blobs = vec![Vec::new(); buckets];
@@ -113,6 +118,9 @@ pub(super) fn build(states: &[QuestionState], token: &str) -> Vec<(Vec<u8>, Vec<
     }
     let mut fields = vec![(b"m".to_vec(), format!("{token}:{buckets}").into_bytes())];
     fields.push((b"c".to_vec(), numbers.len().to_string().into_bytes()));
+    if !subjects.is_empty() {
+        fields.push((b"s".to_vec(), subjects.join("\0").into_bytes()));
+    }
     for (name, n) in numbers {
         fields.push((format!("n{n}").into_bytes(), name.as_bytes().to_vec()));
         fields.push((format!("i{name}").into_bytes(), n.to_string().into_bytes()));
@@ -125,6 +133,15 @@ pub(super) fn build(states: &[QuestionState], token: &str) -> Vec<(Vec<u8>, Vec<
         fields.push((format!("b{i}").into_bytes(), blob));
     }
     fields
+}
+
+/// The subjects that [`build`] noted.
+pub(super) fn subjects(noted: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(noted)
+        .split('\0')
+        .filter(|subject| !subject.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The number of a name, given to it when first met.
@@ -159,7 +176,7 @@ mod tests {
     #[test]
     fn a_record_comes_back_and_belongs_to_its_due_time() {
         let s = state("Q-1");
-        let fields = build(std::slice::from_ref(&s), "ab");
+        let fields = build(std::slice::from_ref(&s), &[], "ab");
         let blob = &fields.iter().find(|(k, _)| k.starts_with(b"b")).unwrap().1;
         let names = Names(HashMap::from([(1, "Maths".to_owned())]));
         assert_eq!(unpack("Q-1", s.due, blob, &names), Some(s.clone()));
@@ -175,13 +192,15 @@ mod tests {
     #[test]
     fn all_records_of_a_large_schedule_are_dealt() {
         let states: Vec<_> = (0..5000).map(|i| state(&format!("stage:{i}"))).collect();
-        let fields = build(&states, "ab");
+        let fields = build(&states, &["Maths".into(), "Ü".into()], "ab");
         let bytes: usize = fields
             .iter()
             .filter(|(k, _)| k.starts_with(b"b"))
             .map(|(_, v)| v.len())
             .sum();
         assert_eq!(bytes, 5000 * RECORD);
+        let noted = &fields.iter().find(|(k, _)| k == b"s").unwrap().1;
+        assert_eq!(subjects(noted), ["Maths", "Ü"]);
         assert_eq!(
             fields[0].1,
             format!("ab:{}", 5000_usize.div_ceil(PER_BUCKET)).into_bytes()

@@ -7,7 +7,7 @@
 use redis::ToRedisArgs;
 
 use super::keys::{LEASE_TTL_MS, SCHEDULE_TTL_MS};
-use super::{Keys, ScheduleCache, details, scripts, standing};
+use super::{Keys, Reply, ScheduleCache, details, scripts, standing};
 use crate::Result;
 use crate::types::{Player, QuestionState, Season};
 
@@ -16,11 +16,17 @@ const CHUNK: usize = 1000;
 /// Bytes per script call, for details.
 const CHUNK_BYTES: usize = 256 * 1024;
 
+/// Subjects with a set of their own, at most; whichever was not asked for lately goes.
+const MAX_SUBJECTS: usize = 32;
+
 /// A lease on filling one student's schedule. Dropping it lets the lease run out.
 pub struct Fill<'a> {
     cache: &'a ScheduleCache,
     keys: Keys,
     token: String,
+    /// Subjects that have a set now: publishing ends what is not staged anew, and a student
+    /// who asks for two subjects in turn would never find either.
+    present_subjects: Vec<String>,
     staged_subjects: Vec<String>,
     staged_members: usize,
     staged_fields: usize,
@@ -47,12 +53,17 @@ impl ScheduleCache {
         let keys = self.keys(player, season);
         let token = crate::batch::Attempt::random()?.to_hex();
         let mut call = scripts::LEASE.key(keys.lease());
-        call.arg(&token).arg(LEASE_TTL_MS);
-        let taken = standing(self.link.script(&call).await?)?;
-        Ok(taken.then(|| Fill {
+        call.key(keys.details()).arg(&token).arg(LEASE_TTL_MS);
+        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        if !reply.complete()? {
+            return Ok(None);
+        }
+        let present_subjects = details::subjects(&reply.bytes()?);
+        Ok(Some(Fill {
             cache: self,
             keys,
             token,
+            present_subjects,
             staged_subjects: Vec::new(),
             staged_members: 0,
             staged_fields: 0,
@@ -61,8 +72,8 @@ impl ScheduleCache {
 }
 
 impl Fill<'_> {
-    /// Writes the whole schedule, and the sets of these subjects, beside the present one.
-    /// Renews the lease with every chunk. `scope` names the site for failpoints.
+    /// Writes the whole schedule, and the sets of these subjects and of those that have one
+    /// now, beside the present one. Renews the lease with every chunk. `scope` names the site for failpoints.
     ///
     /// # Errors
     /// `Unavailable` if Redis is away. `Ok(false)` if the lease is lost.
@@ -85,7 +96,14 @@ impl Fill<'_> {
             }
             crate::failpoint::hit(scope, "chunk_n").await?;
         }
-        let fields = details::build(states, &self.token);
+        let mut subjects = subjects.to_vec();
+        for present in &self.present_subjects {
+            if !subjects.contains(present) {
+                subjects.push(present.clone());
+            }
+        }
+        subjects.truncate(MAX_SUBJECTS);
+        let fields = details::build(states, &subjects, &self.token);
         (self.staged_members, self.staged_fields) = (states.len(), fields.len());
         for chunk in by_bytes(&fields) {
             let args = chunk.iter().map(|(k, v)| (&k[..], &v[..]));
@@ -94,7 +112,7 @@ impl Fill<'_> {
             }
         }
         self.staged_subjects.clear();
-        for subject in subjects {
+        for subject in &subjects {
             if !self.stage_subject(subject, states).await? {
                 return Ok(false);
             }

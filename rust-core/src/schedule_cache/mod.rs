@@ -284,6 +284,13 @@ impl Reply {
         }
     }
 
+    fn bytes(&mut self) -> Result<Vec<u8>> {
+        match self.0.next() {
+            Some(Value::BulkString(bytes)) => Ok(bytes),
+            _ => Err(unexpected()),
+        }
+    }
+
     fn list(&mut self) -> Result<Vec<Value>> {
         match self.0.next() {
             Some(Value::Array(items)) => Ok(items),

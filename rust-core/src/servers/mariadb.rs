@@ -68,6 +68,22 @@ impl MariaDb {
         }
     }
 
+    /// Runs `work` for at most `limit`. A server that neither answers nor hangs up must not
+    /// hold whoever asks: a connection whose statement is dropped half way is closed, not
+    /// pooled.
+    ///
+    /// # Errors
+    /// Those of `work`; `Unavailable` when time is up.
+    pub async fn within<T, E: From<Error>>(
+        limit: Duration,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        timeout(limit, work).await.unwrap_or_else(|elapsed| {
+            let slow = Error::unavailable("The database is too slow", Duration::from_secs(1));
+            Err(slow.with_source(elapsed).into())
+        })
+    }
+
     /// Closes a connection whose statement's outcome is unknown: it must not be pooled,
     /// the statement may still be running on it.
     pub fn discard(conn: Conn) {

@@ -12,6 +12,7 @@ use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, ScriptInvocation};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::{Error, Result};
 
@@ -30,8 +31,9 @@ struct Link {
 pub struct RedisLink {
     client: Client,
     current: ArcSwapOption<Link>,
-    /// Held while connecting, so that a crowd opens one connection.
-    connecting: Mutex<()>,
+    /// Held while connecting, so that a crowd opens one connection; when and how that last
+    /// failed, so that a crowd waits for one failure and not for one each.
+    connecting: Mutex<Option<(Instant, Error)>>,
     next_id: AtomicU64,
 }
 
@@ -48,7 +50,7 @@ impl RedisLink {
         Ok(Self {
             client,
             current: ArcSwapOption::empty(),
-            connecting: Mutex::new(()),
+            connecting: Mutex::new(None),
             next_id: AtomicU64::new(0),
         })
     }
@@ -87,17 +89,31 @@ impl RedisLink {
         if let Some(link) = self.current.load_full() {
             return Ok(link);
         }
-        let _guard = self.connecting.lock().await;
+        let asked = Instant::now();
+        let mut last_failure = self.connecting.lock().await;
         if let Some(link) = self.current.load_full() {
             return Ok(link);
+        }
+        if let Some((at, error)) = &*last_failure
+            && *at >= asked
+        {
+            return Err(error.clone());
         }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let connection = self
+        let opened = self
             .client
             .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+            .await;
+        let connection = match opened {
+            Ok(connection) => connection,
+            Err(e) => {
+                let error = Error::from(e);
+                *last_failure = Some((Instant::now(), error.clone()));
+                return Err(error);
+            }
+        };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let link = Arc::new(Link { id, connection });
         self.current.store(Some(link.clone()));

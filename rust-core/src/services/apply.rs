@@ -5,7 +5,11 @@
 //! have come through, and a worker is the last who knows.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::timeout;
 
 use super::Site;
 use crate::batch::Submission;
@@ -14,6 +18,9 @@ use crate::store::{journal, partitions};
 use crate::types::{Player, QuestionState, Season, UtcMicros};
 use crate::{Error, Result, failpoint};
 
+/// How long one try may take: longer than the server lets anybody wait for a lock (50 s),
+/// so that only a server that went silent meets it.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Tries after the first.
 const RETRIES: u32 = 3;
 /// First pause between tries; doubled each time.
@@ -28,6 +35,13 @@ pub async fn apply(site: &Site, work: &[Work], worker: &str) -> Vec<Result<()>> 
     match together(site, work, worker).await {
         Ok(()) => work.iter().map(|_| Ok(())).collect(),
         Err(error) if work.len() == 1 => vec![failed(site, &work[0], error).await],
+        // It would be so for each of them, after as many tries. A connection that broke over
+        // one of them is another matter.
+        Err(error) if is_away(&error) && site.db.conn().await.is_err() => {
+            let away = Error::unavailable("The database is not available", PAUSE);
+            let away = away.with_source(error);
+            work.iter().map(|_| Err(away.clone())).collect()
+        }
         Err(_) => {
             let mut outcomes = Vec::with_capacity(work.len());
             for one in work {
@@ -59,9 +73,17 @@ async fn failed(site: &Site, work: &Work, error: mysql_async::Error) -> Result<(
 async fn together(site: &Site, work: &[Work], worker: &str) -> Result<(), mysql_async::Error> {
     let mut tries = 0;
     loop {
-        let error = match once(site, work, worker, tries + 1).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
+        // A panic over one bad row must not end the worker, which would meet it again at
+        // every start.
+        let tried = AssertUnwindSafe(once(site, work, worker, tries + 1)).catch_unwind();
+        let tried = timeout(PATIENCE, tried).await.unwrap_or_else(|elapsed| {
+            let slow = Error::unavailable("The database is too slow", PAUSE);
+            Ok(Err(ours(slow.with_source(elapsed))))
+        });
+        let error = match tried {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => ours(Error::internal("Applying the submit panicked")),
         };
         if tries == RETRIES || !may_pass(&error) {
             return Err(error);
@@ -76,6 +98,14 @@ async fn together(site: &Site, work: &[Work], worker: &str) -> Result<(), mysql_
 fn may_pass(error: &mysql_async::Error) -> bool {
     match error {
         mysql_async::Error::Server(e) => TRANSIENT.contains(&e.code),
+        error => is_away(error),
+    }
+}
+
+/// Whether the database was not there, whatever it was asked.
+fn is_away(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Server(_) => false,
         mysql_async::Error::Io(_) | mysql_async::Error::Driver(_) => true,
         mysql_async::Error::Other(e) => e
             .downcast_ref::<Error>()

@@ -2,17 +2,22 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 use super::Site;
 use crate::schedule_cache::Published;
+use crate::servers::mariadb::MariaDb;
 use crate::store::load::{self, Whose};
 use crate::types::{Player, Season, UtcMicros};
 use crate::{Result, failpoint};
 
 /// How often a fill reads again because writes came in between.
 const ROUNDS: u32 = 3;
+
+/// How long reading a whole schedule may take: the lease lasts no longer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Fills of this process.
 pub(super) struct Fills {
@@ -117,7 +122,7 @@ pub async fn run(
     for _ in 0..ROUNDS {
         let states = {
             let _turn = site.load_turn().await?;
-            load::all(&site.db, whose).await?
+            MariaDb::within(PATIENCE, load::all(&site.db, whose)).await?
         };
         if !fill.stage(&states, subjects, scope).await? {
             return Ok(Filled::Overtaken);

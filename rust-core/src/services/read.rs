@@ -7,17 +7,22 @@
 //! 4. With Redis away the table answers under the same bound, and the answer says so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
 pub use super::request::ReviewRequest;
 use super::{Site, fill, seasons};
 use crate::schedule_cache::Lookup;
+use crate::servers::mariadb::MariaDb;
 use crate::site_time::SiteZone;
 use crate::store::load::{self, Whose};
 use crate::store::seasons::SeasonRow;
 use crate::types::{Player, QuestionState, UtcMicros};
 use crate::{ErrorKind, Result};
+
+/// How long the table may take to answer.
+const TABLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -72,9 +77,12 @@ pub async fn get_review_session(
             season: String::new(),
         });
     };
-    let subject = match &request.subject {
-        Some(asked) => Some(seasons::subject(site, asked).await?),
-        None => None,
+    let (subject, cached) = match &request.subject {
+        Some(asked) => match seasons::subject(site, asked).await? {
+            Some(stored) => (Some(stored), true),
+            None => (Some(asked.clone()), false),
+        },
+        None => (None, true),
     };
     let zone = site.zone(now).await?;
     let page = Page {
@@ -82,6 +90,7 @@ pub async fn get_review_session(
         player,
         season: &season,
         subject,
+        cached: cached && season.enable_redis,
         limit: request.limit as usize,
         now,
     };
@@ -103,6 +112,9 @@ struct Page<'a> {
     player: &'a Player,
     season: &'a SeasonRow,
     subject: Option<String>,
+    /// Whether the cache may answer, and be filled. Not for a subject that does not exist:
+    /// anybody can think of another one each time, and each would cost a fill.
+    cached: bool,
     limit: usize,
     now: UtcMicros,
 }
@@ -110,7 +122,7 @@ struct Page<'a> {
 impl Page<'_> {
     /// Questions, total, degraded.
     async fn find(&self, zone: SiteZone) -> Result<(Vec<QuestionState>, u64, bool)> {
-        if !self.season.enable_redis {
+        if !self.cached {
             let page = self.table_page(zone).await?;
             return Ok((page.questions, page.total, false));
         }
@@ -149,14 +161,14 @@ impl Page<'_> {
             site: &self.site.config.site,
         };
         let _turn = self.site.load_turn().await?;
-        load::due(
+        let page = load::due(
             &self.site.db,
             whose,
             self.subject.as_deref(),
             self.now,
             self.limit,
-        )
-        .await
+        );
+        MariaDb::within(TABLE_PATIENCE, page).await
     }
 }
 

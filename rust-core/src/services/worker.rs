@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::{Site, Sites, apply};
 use crate::config::Secret;
 use crate::queue::{QueueWorker, TakenJob, WorkerOptions};
+use crate::servers::mariadb::MariaDb;
 use crate::store::apply::Work;
 use crate::store::{error_log, journal};
 use crate::types::UtcMicros;
@@ -29,6 +30,8 @@ const ROWS: u32 = 64;
 const JOB_OVERDUE_S: u32 = 30;
 /// How often the journal is looked through.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How long looking through the journal may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How often RQ hears that the worker lives.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Pause after the queue was found away.
@@ -155,7 +158,8 @@ async fn sweep(sites: &Sites, name: &str, worker: &str) {
     let swept = async {
         let site = sites.get(name).await?;
         loop {
-            let keys = journal::overdue(&site.db, JOB_OVERDUE_S, ROWS).await?;
+            let overdue = journal::overdue(&site.db, JOB_OVERDUE_S, ROWS);
+            let keys = MariaDb::within(PATIENCE, overdue).await?;
             let work: Vec<Work> = keys
                 .into_iter()
                 .map(|key| Work {

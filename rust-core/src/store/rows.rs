@@ -4,7 +4,7 @@ use mysql_async::{Row, Value, from_value_opt};
 
 use crate::batch::Batch;
 use crate::site_time::SiteZone;
-use crate::types::{QuestionId, QuestionState, Stability, Version};
+use crate::types::{QuestionId, QuestionState, Stability, UtcMicros, Version};
 use crate::{Error, Result};
 
 /// Highest stability that the scheduler knows. Older rows may hold more; everywhere in
@@ -21,12 +21,25 @@ pub(super) fn state(row: &mut Row, at: usize, zone: SiteZone) -> Result<Question
     Ok(QuestionState {
         question: QuestionId::stored(text(row, at)?),
         stability: Stability::from_f64(stability.clamp(0.0, MAX_STABILITY)),
-        due: zone.to_utc(column(row, at + 2)?),
-        last_review: column::<Option<chrono::NaiveDateTime>>(row, at + 3)?.map(|t| zone.to_utc(t)),
+        due: moment(row, at + 2, zone)?.unwrap_or(SiteZone::EARLIEST),
+        last_review: moment(row, at + 3, zone)?,
         version: Version(column(row, at + 4)?),
         subject: optional_text(row, at + 5)?,
         topic: optional_text(row, at + 6)?,
     })
+}
+
+/// A DATETIME; `None` for NULL and for one that is no date, as '0000-00-00', which lax SQL
+/// modes let in. Such a row must not keep a student from all others: as a due time, which
+/// SQL compares as the past, it counts as the earliest, and the next answer mends it.
+fn moment(row: &mut Row, at: usize, zone: SiteZone) -> Result<Option<UtcMicros>> {
+    match column::<Value>(row, at)? {
+        Value::NULL => Ok(None),
+        value @ Value::Date(..) => Ok(from_value_opt::<chrono::NaiveDateTime>(value)
+            .ok()
+            .map(|wall| zone.to_utc(wall))),
+        _ => Err(Error::internal("A column has another type")),
+    }
 }
 
 /// The payload of a journal row.

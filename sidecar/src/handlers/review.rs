@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Request};
+use http::{HeaderMap, HeaderName};
 use hyper::body::Incoming;
 use memora_core::batch::Door;
 use memora_core::config::FrappeVersion;
@@ -31,19 +31,19 @@ pub(crate) async fn review(
     app: &App,
     api: Api,
     operation: Operation,
-    request: Request<Incoming>,
+    parts: &Parts,
+    body: &mut Incoming,
 ) -> Answer {
-    let (parts, body) = request.into_parts();
     let mut envelope = Envelope {
         api,
         frappe: FrappeVersion::V15,
     };
-    let site = match site::admit(&app.sites, &parts).await {
+    let site = match site::admit(&app.sites, parts).await {
         Ok(site) => site,
         Err(failure) => return envelope.failure(failure),
     };
     envelope.frappe = site.config.frappe;
-    serve(app, &site, operation, envelope, &parts, body)
+    serve(app, &site, operation, envelope, parts, body)
         .await
         .unwrap_or_else(|failure| envelope.failure(failure))
 }
@@ -54,7 +54,7 @@ async fn serve(
     operation: Operation,
     envelope: Envelope,
     parts: &Parts,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Answer, Failure> {
     if envelope.frappe == FrappeVersion::V14 && !parts.uri.path().starts_with("/api/method/") {
         // Frappe 14 has no versions in its URLs.

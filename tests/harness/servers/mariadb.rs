@@ -90,7 +90,8 @@ impl MariaDb {
         let opts = OptsBuilder::default()
             .user(Some("root"))
             .socket(Some(self.socket().to_string_lossy().into_owned()));
-        Conn::new(opts).await.context("connecting to MariaDB")
+        let conn = Conn::new(opts).await;
+        conn.with_context(|| format!("connecting to MariaDB: {}", self.process().state()))
     }
 
     /// Ends it in an orderly way; its port and its files stay.
@@ -151,22 +152,15 @@ fn data(dir: &Path) -> PathBuf {
     dir.join("data")
 }
 
-/// For the server's temporary tables. Each server has its own: one that starts deletes
-/// all temporary tables in its folder, those of others included.
-fn tmp(dir: &Path) -> PathBuf {
-    dir.join("tmp")
-}
-
 /// Makes the system tables.
 fn install(options: &MariaDbOptions, dir: &Path) -> Result<()> {
     let program = find_program(&["mariadb-install-db", "mysql_install_db"], PACKAGE)?;
-    std::fs::create_dir(tmp(dir))?;
     let mut command = Command::new(program);
     command
         .current_dir(dir)
-        .env("TMPDIR", tmp(dir))
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data(dir).display()))
+        .arg(format!("--tmpdir={}", dir.display()))
         .arg(format!("--innodb-log-file-size={}M", options.log_file_mb))
         .args(["--auth-root-authentication-method=normal"])
         .args(["--skip-test-db", "--skip-name-resolve"]);
@@ -184,7 +178,9 @@ fn launch(options: &MariaDbOptions, dir: &Path, port: u16) -> Result<Process> {
         .current_dir(dir)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data(dir).display()))
-        .arg(format!("--tmpdir={}", tmp(dir).display()))
+        // A server that starts deletes the temporary tables in this folder, also those
+        // of another server, which then fails or crashes.
+        .arg(format!("--tmpdir={}", dir.display()))
         .arg(format!("--socket={}", socket(dir).display()))
         .arg(format!("--pid-file={}", dir.join("pid").display()))
         .arg(format!("--port={port}"))

@@ -7,7 +7,7 @@
 --
 -- A companion holds details: a hash with `m` (token of the fill that made it, a colon,
 -- the number of buckets), `b<i>` (packed records), `n<i>` (name of a subject or topic),
--- `i<name>` (its number) and `c` (how many names).
+-- `i<name>` (its number), `c` (how many names) and `s` (subjects with a set of their own).
 --
 -- A record is RECORD bytes: 8 fingerprint, 4 check of the due time, 7 version,
 -- 7 last review, 4 stability, 2 subject, 2 topic; big endian.
@@ -36,7 +36,8 @@ local function standing(key, own)
     return COMPLETE
   end
   local head = string.match(own, '^%z[^:]*:')
-  for _, member in ipairs(redis.call('ZREVRANGEBYSCORE', key, '+inf', '+inf', 'LIMIT', 0, 4)) do
+  -- Markers begin with a zero byte: they come first, however many others are there.
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, '+inf', '+inf', 'LIMIT', 0, 4)) do
     if string.sub(member, 1, #head) == head and string.sub(member, -16) == here then
       return FOREIGN
     end

@@ -121,7 +121,7 @@ pub async fn due(
     let mut params: Vec<Value> = vec![
         whose.player.as_str().into(),
         whose.season.as_str().into(),
-        whose.zone.to_wall(now).into(),
+        whose.zone.latest_wall(now).into(),
     ];
     params.extend(subject.map(Value::from));
 
@@ -131,6 +131,7 @@ pub async fn due(
             Params::Positional(params.clone()),
         )
         .await?;
+    failpoint::hit(whose.site, "load_counted").await?;
     // As many more as the overlay may take away from the page.
     params.push((limit + overlay.len()).into());
     let found: Vec<Row> = tx
@@ -176,10 +177,14 @@ fn lay_over(
         subject.is_none_or(|s| state.subject.as_deref() == Some(s))
     };
     let is_due = |state: &QuestionState| state.due <= now && of_subject(state);
+    let under: HashMap<&str, &QuestionState> = under
+        .iter()
+        .map(|row| (row.question.as_str(), row))
+        .collect();
     let mut total = counted;
     let mut winners: HashMap<String, QuestionState> = HashMap::new();
     for mut state in overlay.into_values() {
-        match under.iter().find(|row| row.question == state.question) {
+        match under.get(state.question.as_str()) {
             Some(row) if !state.beats(row) => continue,
             Some(row) => {
                 if is_due(row) {
