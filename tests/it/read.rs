@@ -156,6 +156,21 @@ async fn subjects_asked_for_in_turn_stay_in_the_cache() {
 }
 
 #[tokio::test]
+async fn a_review_leaves_the_set_of_its_subject_at_once() {
+    let test = site_with(30, 30).await;
+    let site = test.site().await;
+    warm_with(&site, &["Mathematics"]).await;
+    let filled = fill_of(&test, &site).await;
+    // Not the most overdue one: what is on the page is checked against the details.
+    submit(&site, "s-1", &[&question_id(27)]).await;
+    let session = try_read(&site, json!({"subject": "Mathematics", "limit": 1}))
+        .await
+        .unwrap();
+    assert_eq!(session.total_due, 9);
+    assert_eq!(fill_of(&test, &site).await, filled, "from the cache");
+}
+
+#[tokio::test]
 async fn subjects_that_do_not_exist_cost_no_fill_and_leave_no_key() {
     let test = site_with(9, 9).await;
     let site = test.site().await;

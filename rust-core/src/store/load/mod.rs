@@ -347,3 +347,41 @@ pub async fn equal_ids(
     let mut conn = db.conn().await?;
     Ok(conn.exec(sql, Params::Positional(params)).await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{QuestionId, Stability, Version};
+
+    fn state(id: &str, version: i64, subject: Option<&str>) -> QuestionState {
+        QuestionState {
+            question: QuestionId::stored(id),
+            stability: Stability::from_f64(1.0),
+            due: UtcMicros(version),
+            last_review: None,
+            version: Version(version),
+            subject: subject.map(str::to_owned),
+            topic: None,
+        }
+    }
+
+    #[test]
+    fn what_is_laid_over_wins_by_version_and_keeps_names_on_record() {
+        let rows = vec![state("a", 1, Some("Maths")), state("b", 5, Some("Physics"))];
+        let overlay = vec![
+            state("a", 2, None),
+            state("b", 4, None),
+            state("c", 1, None),
+        ];
+        let mut merged = merge(rows, overlay);
+        merged.sort_by(|x, y| x.question.cmp(&y.question));
+        assert_eq!(
+            merged,
+            [
+                state("a", 2, Some("Maths")),
+                state("b", 5, Some("Physics")),
+                state("c", 1, None),
+            ]
+        );
+    }
+}
