@@ -36,7 +36,7 @@ mod worker;
 pub use call::PersistCall;
 pub use job::{EXECUTE_JOB, PERSIST_METHOD, encode_data};
 pub use job_id::persistence_job_id;
-pub use producer::{Enqueued, Producer, Requeued};
+pub use producer::{Enqueued, Producer, Requeued, own_queues};
 pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
 
 /// Whether RQ of this major version records each run of a job as an execution of its
