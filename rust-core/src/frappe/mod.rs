@@ -1,8 +1,8 @@
 //! Who is asking: Frappe's sessions, credentials and CSRF, and their formats.
 //!
 //! [`Authenticator`] is the way in; [`auth`] says what is judged, in which order, and
-//! what it costs. Everything here reads what Frappe wrote and writes one thing only:
-//! the time in a session that is in use (`refresh`).
+//! what it costs. Everything here reads what Frappe wrote and writes the time only
+//! of a session that is in use (`refresh`, `table_sessions`).
 //!
 //! | module | job |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | [`credentials`] | cookie and `Authorization` header, as they come |
 //! | [`sliding_cookie`] | the cookie, as it goes |
 //! | `session` | a session: formats, age, CSRF token |
+//! | `table_sessions` | sessions that Redis forgot |
 //! | `refresh` | sliding expiry |
 //! | `accounts` | the user's row and the owner of an API key |
 //! | [`settings`] | System Settings |
@@ -30,6 +31,7 @@ mod session;
 pub mod settings;
 pub mod sliding_cookie;
 mod stop;
+mod table_sessions;
 pub mod value;
 
 pub use auth::Authenticator;

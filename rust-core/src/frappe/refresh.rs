@@ -176,7 +176,7 @@ fn set_time(data: &mut Value, time: &str) -> Option<()> {
 
 /// A string as Python pickles it (protocol 4): `PROTO`, `FRAME`, `SHORT_BINUNICODE`, `MEMOIZE`,
 /// `STOP`.
-fn pickled_time(time: &str) -> Vec<u8> {
+pub(super) fn pickled_time(time: &str) -> Vec<u8> {
     // All times are 26 characters long (TIME_FORMAT), far from a byte's limit.
     let len = time.len() as u8;
     let mut pickle = vec![0x80, 4, 0x95, len + 4, 0, 0, 0, 0, 0, 0, 0, 0x8c, len];

@@ -26,8 +26,8 @@ const REFRESH_AFTER: TimeDelta = TimeDelta::seconds(600);
 pub(super) enum Source {
     /// Redis, with the pickle.
     Redis(Vec<u8>),
-    /// The table, because Redis answered that it has no such session.
-    Table,
+    /// The table, at this moment, because Redis answered that it has no such session.
+    Table(UtcMicros),
     /// The table, because Redis did not answer.
     TableAlone,
 }
@@ -140,7 +140,7 @@ impl Session {
         // Frappe asks Redis for "not older than", the table for "younger than".
         let expired = match self.source {
             Source::Redis(_) => expiry.is_none_or(|expiry| idle > expiry),
-            Source::Table | Source::TableAlone => expiry.is_none_or(|expiry| idle >= expiry),
+            Source::Table(_) | Source::TableAlone => expiry.is_none_or(|expiry| idle >= expiry),
         };
         if expired || self.end.is_some_and(|end| end <= now) {
             Age::Expired
@@ -278,7 +278,7 @@ mod tests {
         session.expiry_s = None;
         assert_eq!(age_after(&session, TimeDelta::seconds(60)), Age::Fresh);
         assert_eq!(age_after(&session, TimeDelta::seconds(61)), Age::Expired);
-        session.source = Source::Table;
+        session.source = Source::Table(NOW);
         assert_eq!(age_after(&session, TimeDelta::seconds(59)), Age::Fresh);
         assert_eq!(age_after(&session, TimeDelta::seconds(60)), Age::Expired);
     }
