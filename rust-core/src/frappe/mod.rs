@@ -15,7 +15,7 @@
 //! | `refresh` | sliding expiry |
 //! | `accounts` | the user's row and the owner of an API key |
 //! | [`settings`] | System Settings |
-//! | [`pickle`], [`pyrepr`], [`value`] | Python's formats, read as plain data |
+//! | [`pyrepr`] | the table's text of a session, read as plain data |
 //! | `believed` | readings with an age; one look-up for a crowd |
 
 mod accounts;
@@ -23,7 +23,6 @@ pub mod auth;
 mod believed;
 pub mod credentials;
 pub mod login;
-pub mod pickle;
 pub mod pyrepr;
 mod refresh;
 mod rows;
@@ -32,7 +31,6 @@ pub mod settings;
 pub mod sliding_cookie;
 mod stop;
 mod table_sessions;
-pub mod value;
 
 pub use auth::Authenticator;
 pub use credentials::sid_cookie;
@@ -42,4 +40,4 @@ pub use settings::{SystemSettings, read_settings};
 pub use sliding_cookie::SlidingCookie;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;

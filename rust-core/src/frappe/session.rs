@@ -11,9 +11,9 @@ use mysql_async::Row;
 use subtle::ConstantTimeEq;
 
 use super::stop::{Step, Stop};
-use super::value::Value;
-use super::{pickle, pyrepr, rows, settings};
+use super::{pyrepr, rows, settings};
 use crate::config::{FrappeVersion, Secret};
+use crate::pickle::{self, Limits, Unreadable, Value};
 use crate::types::UtcMicros;
 
 /// How Frappe writes times into a session: always 26 characters.
@@ -21,6 +21,14 @@ pub(super) const TIME_FORMAT: &str = "%Y-%m-%d %H:%M:%S%.6f";
 
 /// Frappe extends a session that was extended longer ago than this.
 const REFRESH_AFTER: TimeDelta = TimeDelta::seconds(600);
+
+/// Many times what a session takes: some 300 bytes, two levels.
+const LIMITS: Limits = Limits {
+    input: 64 * 1024,
+    values: 10_000,
+    text: 1024 * 1024,
+    depth: 32,
+};
 
 /// Where a session was read.
 pub(super) enum Source {
@@ -68,7 +76,7 @@ impl Session {
     /// Declines what is no such pickle: it may be somebody's session, so never a guest's.
     pub(super) fn from_redis(bytes: Vec<u8>) -> Step<Self> {
         const UNREADABLE: Stop = Stop::Decline("session-pickle");
-        let entry = pickle::read(&bytes).map_err(|_| UNREADABLE)?;
+        let entry = read_pickle(&bytes).map_err(|_| UNREADABLE)?;
         let data = entry.get("data").ok_or(UNREADABLE)?;
         let user = match data.get("user") {
             Some(Value::Str(user)) if !user.is_empty() => user.clone(),
@@ -192,6 +200,11 @@ fn common(data: &Value) -> Option<(Option<Secret>, bool, Option<UtcMicros>)> {
         _ => None,
     };
     Some((csrf_token, mobile, end))
+}
+
+/// Reads an entry of the session hash as plain data.
+pub(super) fn read_pickle(bytes: &[u8]) -> Result<Value, Unreadable> {
+    pickle::read(bytes, LIMITS)
 }
 
 /// Reads a time of exactly the form that Frappe writes.
