@@ -44,3 +44,9 @@ pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
 fn has_executions(rq_major: u32) -> bool {
     rq_major >= 2
 }
+
+/// Whether RQ of this major version lists the runs of each worker, too, instead of naming
+/// its current job.
+fn lists_executions_of_workers(rq_major: u32) -> bool {
+    rq_major >= 3
+}
