@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 PYTHON ?= python3
-RQ_VERSIONS := 1.15 1.16 2.6
+RQ_VERSIONS := 1.15 1.16 2.6 3
 VENVS := target/venvs
 # The tests' package switches failpoints on; a program for others is built without it.
 RELEASE := $(CARGO) build --locked --release -p memora-sidecar
@@ -67,7 +67,7 @@ servers:
 	  echo "missing: $${missing[*]} (names of Debian packages); install them and try again" >&2; exit 1; \
 	fi
 
-.PHONY: venvs ## Make the Python environments with the RQ versions that Frappe 14 to 16 use
+.PHONY: venvs ## Make the Python environments with the RQ versions of Frappe 14 to 16, and RQ 3
 venvs: $(RQ_VERSIONS:%=$(VENVS)/rq-%/.made)
 
 # Marked when complete: one that is not is made anew.

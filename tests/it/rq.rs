@@ -1,4 +1,4 @@
-//! RQ's wire format, against RQ itself: versions 1.15, 1.16 and 2.6 run our
+//! RQ's wire format, against RQ itself: versions 1.15, 1.16, 2.6 and 3.0 run our
 //! jobs, make jobs for us, and look at what our worker leaves behind.
 //!
 //! | file | asks |
@@ -41,6 +41,7 @@ macro_rules! with_each_rq {
         with_each_rq!(@version rq_1_15, "1.15", 1; $($test),+);
         with_each_rq!(@version rq_1_16, "1.16", 1; $($test),+);
         with_each_rq!(@version rq_2_6, "2.6", 2; $($test),+);
+        with_each_rq!(@version rq_3, "3", 3; $($test),+);
     };
     (@version $module:ident, $version:literal, $major:literal; $($test:ident),+) => {
         mod $module {

@@ -92,6 +92,45 @@ async fn a_session_end_to_end() {
 }
 
 #[tokio::test]
+async fn a_worker_listens_where_the_sites_jobs_go() {
+    let (test, student) = stage().await;
+    let mut ids = Vec::new();
+    for (n, queue) in [Value::Null, json!("reviews")].into_iter().enumerate() {
+        test.set_config("srs_queue", queue);
+        let sidecar = Sidecar::start(&test).await;
+        let answer = sidecar
+            .http(&test)
+            .post(SUBMIT)
+            .token(&student)
+            .json(&body(&format!("s-{n}"), 1))
+            .send()
+            .await;
+        let id = answer.message()["persistence_job_id"].clone();
+        ids.push(id.as_str().expect("a job id").to_owned());
+    }
+    let mut redis = test.queue.connection().await;
+    let mut origins = Vec::new();
+    for id in &ids {
+        let origin: String = redis::cmd("HGET")
+            .arg(format!("rq:job:{id}"))
+            .arg("origin")
+            .query_async(&mut redis)
+            .await
+            .expect("the job's queue");
+        origins.push(origin);
+    }
+    let named = |queue| format!("{}:{queue}", test.bench_id);
+    assert_eq!(origins, [named("srs_write"), named("reviews")]);
+    let _worker = Worker::start(&test);
+    for id in &ids {
+        wait::until("the job is finished", || async {
+            (job(&test, id).await.0 == "finished").then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_sidecar_that_dies_behind_the_journal_leaves_one_effect() {
     let (test, student) = stage().await;
     for (n, point) in [

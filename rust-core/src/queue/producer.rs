@@ -19,6 +19,17 @@ const OWN_QUEUE: &str = "srs_write";
 /// The queue that every bench serves.
 const DEFAULT_QUEUE: &str = "default";
 
+/// Where jobs of a site may wait that no other worker need run, without the bench's
+/// prefix: `srs_queue` if the site sets it, and `srs_write`, where jobs went before.
+///
+/// Not `default`, to which jobs go that have no queue of their own: Frappe's workers
+/// listen to it.
+pub fn own_queues(config: &SiteConfig) -> impl Iterator<Item = &str> {
+    let set = config.srs.queue.as_deref();
+    set.into_iter()
+        .chain((set != Some(OWN_QUEUE)).then_some(OWN_QUEUE))
+}
+
 /// What became of a submission that was to be queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Enqueued {
