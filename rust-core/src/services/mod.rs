@@ -5,9 +5,12 @@
 
 pub mod apply;
 pub mod fill;
+pub mod partitions;
+pub mod players;
 mod prior;
 pub mod read;
 pub mod request;
+pub mod schema;
 mod seasons;
 pub mod site;
 pub mod sites;
@@ -15,4 +18,4 @@ pub mod submit;
 pub mod worker;
 
 pub use site::Site;
-pub use sites::Sites;
+pub use sites::{Limits, Sites};
