@@ -13,6 +13,7 @@ mod http_contract;
 mod interleavings;
 mod migrate;
 mod outages;
+mod players;
 mod read;
 mod rq;
 mod schedule;
