@@ -3,12 +3,14 @@
 //! Every door calls these functions and translates; a rule that two doors share lives
 //! here or below.
 
+mod answers;
 pub mod apply;
 pub mod fill;
 pub mod persist;
 mod prior;
 pub mod question_info;
 pub mod read;
+mod report;
 pub mod request;
 pub mod schedule;
 mod seasons;
@@ -16,6 +18,7 @@ pub mod site;
 pub mod sites;
 pub mod submit;
 pub mod sweep;
+mod who;
 pub mod worker;
 
 pub use site::Site;
