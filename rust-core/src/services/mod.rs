@@ -3,12 +3,16 @@
 //! Every door calls these functions and translates; a rule that two doors share lives
 //! here or below.
 
+mod answers;
 pub mod apply;
 pub mod fill;
 pub mod partitions;
+pub mod persist;
 pub mod players;
 mod prior;
+pub mod question_info;
 pub mod read;
+mod report;
 pub mod request;
 pub mod schedule;
 pub mod schema;
@@ -16,6 +20,8 @@ mod seasons;
 pub mod site;
 pub mod sites;
 pub mod submit;
+pub mod sweep;
+mod who;
 pub mod worker;
 
 pub use site::Site;
