@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias, final
+from typing import Any, ClassVar, TypeAlias
 
 from memora_srs.types import (
     CacheStats,
@@ -402,7 +402,7 @@ class ReviewService:
         Answers that are accepted and not in the table yet count. ``limit``: 1 to 50.
         """
 
-@final
+
 class Players:
     """What follows when a User is renamed or deleted, or a row is edited by hand."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 __all__ = [
     "CacheStats",
@@ -116,8 +116,8 @@ class TablePlan(TypedDict):
     """Rows that will be removed, because a better one of their question stays."""
     names_used_twice: int
     """Rows that will be renamed."""
-    seasons: list[tuple[str, int]]
-    """Seasons found in the rows, with their number of rows."""
+    seasons: list[list[Any]]
+    """Seasons found in the rows, each with its number of rows."""
     partitions_to_make: list[str]
     """Seasons without rows that will get a partition."""
     changes: list[str]
