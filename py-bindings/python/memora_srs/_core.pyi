@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
 
+from typing_extensions import disjoint_base
+
 from memora_srs.types import (
     CacheStats,
     MigrationPlan,
@@ -21,8 +23,24 @@ from memora_srs.types import (
 _Path: TypeAlias = str | os.PathLike[str]
 _Progress: TypeAlias = Callable[[str, str, int, int], object]
 
+__all__ = [
+    "PartitionManager",
+    "Players",
+    "ReviewService",
+    "SRSArchiver",
+    "SRSPersistenceService",
+    "SRSReconciliationService",
+    "SRSRedisManager",
+    "SafeModeManager",
+    "Schema",
+    "__version__",
+    "schedule",
+    "xp_for_quality",
+]
+
 __version__: str
 
+@disjoint_base
 class SRSRedisManager:
     """One site's schedules in Redis: sorted sets of question ids by due time."""
 
@@ -127,6 +145,7 @@ class SRSRedisManager:
     def _make_key(self, user: str, season: str) -> str:
         """Key of a student's schedule, ``srs:<user>:<season>`` with the site's prefix."""
 
+@disjoint_base
 class SRSPersistenceService:
     """Applies accepted answers to the table."""
 
@@ -286,6 +305,7 @@ class SafeModeManager:
     def reset_global_rate_limit(self) -> None:
         """Start counting anew. Not built yet: NotImplementedError."""
 
+@disjoint_base
 class PartitionManager:
     """Partitions of the tracker, one for each season."""
 
@@ -313,8 +333,12 @@ class PartitionManager:
         """Rows and bytes of all partitions, or of that of one season."""
 
     def create_composite_index(self) -> bool:
-        """Make the index that reads without the cache use; True when this call made it."""
+        """Make the index that reads without the cache use; True when this call made it.
 
+        The whole of ``Schema.apply``: its steps need each other.
+        """
+
+@disjoint_base
 class Schema:
     """The tables' key, indexes, columns and partitions."""
 
@@ -343,6 +367,7 @@ class Schema:
     def add_safe_mode_index(self) -> MigrationReport:
         """Make the index of reads without the cache. The whole of ``apply``: its steps need each other."""
 
+@disjoint_base
 class ReviewService:
     """The two operations of a student, as the web endpoints have them."""
 
@@ -403,6 +428,7 @@ class ReviewService:
         """
 
 
+@disjoint_base
 class Players:
     """What follows when a User is renamed or deleted, or a row is edited by hand."""
 
