@@ -20,7 +20,7 @@ impl Players {
         SiteRef::new(site, sites_path).map(Self)
     }
 
-    /// Move schedules, journal and history of ``old`` to ``new``; merges where both have rows.
+    /// Move what ``old`` has to ``new``; where both have a question, the newer state stays.
     fn rename<'py>(&self, py: Python<'py>, old: &str, new: &str) -> PyResult<Bound<'py, PyAny>> {
         let _ = (py, old, new);
         Err(not_built("The renaming of a student"))

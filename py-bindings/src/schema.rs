@@ -79,7 +79,7 @@ impl Schema {
         self.apply(py, None)
     }
 
-    /// Make the index of reads without the cache. The whole of ``apply``: its steps need each other.
+    /// Make the index of reads without the cache. The whole of ``apply``, as the others.
     fn add_safe_mode_index<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.apply(py, None)
     }

@@ -7,9 +7,9 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
-from stage import ANN, Site, Stage, students
 
 import memora_srs
+from stage import ANN, Site, Stage, students
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,8 @@ class Site:
 
     def config(self) -> dict[str, Any]:
         """Read `site_config.json`."""
-        return json.loads(self._config_file.read_text())
+        config: dict[str, Any] = json.loads(self._config_file.read_text())
+        return config
 
     def set_config(self, **keys: Any) -> None:
         """Set keys of `site_config.json`."""
@@ -86,7 +87,7 @@ class Stage:
     """The program, which keeps servers and sites until it is closed."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(  # noqa: S603
+        self.process = subprocess.Popen(
             [PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from stage import ANN, Site
 
 import memora_srs
 from memora_srs import (
@@ -22,6 +21,7 @@ from memora_srs import (
     ReviewService,
     UnavailableError,
 )
+from stage import ANN, Site
 
 ANSWERS = [{"question_id": "STAGE-000:0", "quality": 4}]
 
@@ -98,7 +98,7 @@ assert reviews.get_review_session("ann@example.com")["total_due"] == 5
 @pytest.mark.parametrize("failure", ["after_state=panic", "before_cache=panic"])
 def test_a_panic_is_an_error_like_others(site: Site, failure: str) -> None:
     environment = os.environ | {"MEMORA_FAILPOINTS": failure}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", PANIC, *map(str, site.args)],
         env=environment,
         capture_output=True,

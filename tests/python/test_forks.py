@@ -9,10 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from forks import in_child, open_files, resident_kib
-from stage import ANN, SEASON, Site
 
+from forks import in_child, open_files, resident_kib
 from memora_srs import ReviewService
+from stage import ANN, SEASON, Site
 
 FORKS_GROWTH_KIB = 8 * 1024
 

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from stage import ROOT
 
 import memora_srs
 from memora_srs import _core
+from stage import ROOT
 
 PACKAGE = Path(memora_srs.__file__).parent
 
@@ -55,7 +55,7 @@ def test_all_names_everything_public() -> None:
     ids=["stubs", "package"],
 )
 def test_types_hold(check: list[str], tmp_path: Path) -> None:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-m", *check], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr

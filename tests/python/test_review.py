@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from stage import ANN, SEASON, Site
 
 from memora_srs import ConflictError, InvalidInputError, NotFoundError, ReviewService
+from stage import ANN, SEASON, Site
 
 ANSWERS = [
     {"question_id": "STAGE-000:0", "quality": 4, "response_time_ms": 5000},

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from stage import ANN, SEASON, TRACKER, Site, Stage, students
 
 from memora_srs import ConfigError, InvalidInputError, PartitionManager, Schema
+from stage import ANN, SEASON, TRACKER, Site, Stage, students
 
 
 @pytest.fixture

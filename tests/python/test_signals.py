@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from forks import in_child
-from stage import ANN, SEASON, Site
 
+from forks import in_child
 from memora_srs import ReviewService
+from stage import ANN, SEASON, Site
 
 DELAY = 0.2
 

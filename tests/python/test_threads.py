@@ -8,10 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from forks import open_files, resident_kib
-from stage import ANN, Site, Stage, students
 
+from forks import open_files, resident_kib
 from memora_srs import ReviewService, UnavailableError
+from stage import ANN, Site, Stage, students
 
 THREADS = 16
 GROWTH_KIB = 8 * 1024

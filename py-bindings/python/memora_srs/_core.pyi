@@ -130,9 +130,7 @@ class SRSRedisManager:
     def is_available(self) -> bool:
         """Whether Redis answers a command now. Never raises for a server that is away."""
 
-    def rebuild_season_cache(
-        self, season_name: str, batch_size: int = 1000
-    ) -> dict[str, Any]:
+    def rebuild_season_cache(self, season_name: str, batch_size: int = 1000) -> dict[str, Any]:
         """Fill the schedules of all students of a season. Not built yet: NotImplementedError."""
 
     def redis_url(self) -> str:
@@ -187,9 +185,7 @@ class SRSPersistenceService:
         for the sweeper and an operator, and the error is raised: the job fails.
         """
 
-    def persist_single_review(
-        self, response: Mapping[str, Any], user: str, season: str
-    ) -> bool:
+    def persist_single_review(self, response: Mapping[str, Any], user: str, season: str) -> bool:
         """Take and apply one answer now; True when it is in the table.
 
         ``response``: ``question_id``, ``quality`` (0 to 5), ``response_time_ms``
@@ -207,9 +203,7 @@ class SRSPersistenceService:
         Raises UnavailableError when MariaDB is away.
         """
 
-    def questions_without_info(
-        self, user: str, season: str, ids: Sequence[str]
-    ) -> list[str]:
+    def questions_without_info(self, user: str, season: str, ids: Sequence[str]) -> list[str]:
         """Those of ``ids`` whose row has neither subject nor topic, in stored spelling."""
 
     def fill_question_info(
@@ -365,7 +359,7 @@ class Schema:
         """Partition the tables by season. The whole of ``apply``: its steps need each other."""
 
     def add_safe_mode_index(self) -> MigrationReport:
-        """Make the index of reads without the cache. The whole of ``apply``: its steps need each other."""
+        """Make the index of reads without the cache. The whole of ``apply``, as the others."""
 
 @disjoint_base
 class ReviewService:
@@ -427,7 +421,6 @@ class ReviewService:
         Answers that are accepted and not in the table yet count. ``limit``: 1 to 50.
         """
 
-
 @disjoint_base
 class Players:
     """What follows when a User is renamed or deleted, or a row is edited by hand."""
@@ -436,7 +429,7 @@ class Players:
         """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
 
     def rename(self, old: str, new: str) -> PlayerMoved:
-        """Move schedules, journal and history of ``old`` to ``new``; merges where both have rows."""
+        """Move what ``old`` has to ``new``; where both have a question, the newer state stays."""
 
     def remove(self, user: str) -> PlayerRemoved:
         """Remove schedules and unapplied journal rows of a deleted User."""
