@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import memora_srs
-from stage import ANN, Site, Stage, students
+from stage import ANN, BOB, Site, Stage, students
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +26,13 @@ def site(stage: Stage) -> Site:
     return stage.site(students=students(ANN))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def private(stage: Stage) -> Site:
-    """As `site`, on servers of its own, which may be frozen."""
-    return stage.site(own_servers=True, students=students(ANN))
+    """A site on servers of its own, which may be frozen. Ann's questions stay as they are.
+
+    Bob is there to hand in answers.
+    """
+    return stage.site(own_servers=True, students=students(ANN, BOB))
 
 
 @pytest.fixture

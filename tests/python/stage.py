@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "target/debug/memora-stage"
 SEASON = "SEASON-2026"
 ANN = "ann@example.com"
+BOB = "bob@example.com"
 TRACKER = "`tabPlayer Memory Tracker`"
 
 

@@ -21,7 +21,7 @@ from memora_srs import (
     ReviewService,
     UnavailableError,
 )
-from stage import ANN, Site
+from stage import ANN, BOB, Site
 
 ANSWERS = [{"question_id": "STAGE-000:0", "quality": 4}]
 
@@ -73,11 +73,11 @@ def test_a_submit_that_cannot_be_confirmed_says_with_what_to_come_back(
     reviews.get_review_session(ANN)
     freeze(private.mariadb_pid)
     with pytest.raises(UnavailableError) as caught:
-        reviews.submit_review_session(ANN, ANSWERS, "s-1")
+        reviews.submit_review_session(BOB, ANSWERS, "s-1")
     assert caught.value.submission_id == "s-1"
     assert caught.value.retry_after == 1.0
     os.kill(private.mariadb_pid, signal.SIGCONT)
-    assert reviews.submit_review_session(ANN, ANSWERS, "s-1")["status"] == "success"
+    assert reviews.submit_review_session(BOB, ANSWERS, "s-1")["status"] == "success"
 
 
 PANIC = """
