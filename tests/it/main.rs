@@ -15,6 +15,7 @@ mod migrate;
 mod outages;
 mod read;
 mod rq;
+mod schedule;
 mod served;
 mod server;
 mod sites;

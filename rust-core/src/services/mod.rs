@@ -8,6 +8,7 @@ pub mod fill;
 mod prior;
 pub mod read;
 pub mod request;
+pub mod schedule;
 mod seasons;
 pub mod site;
 pub mod sites;
