@@ -31,13 +31,15 @@ pub(super) struct Assembled {
     pub(super) schedules_at: Option<String>,
 }
 
-/// Puts the configuration of `site` together.
+/// Puts the configuration of `site` together. `connections`: what
+/// `srs_mariadb_connections` is where the files do not say.
 pub(super) fn assemble(
     sites_path: &Path,
     site: &str,
     common: Map<String, Value>,
     own: Map<String, Value>,
     env: &dyn Fn(&str) -> Option<String>,
+    connections: Option<usize>,
 ) -> Assembled {
     let mut reader = Reader::new(common, own, env);
     let root = reader.env("FRAPPE_BENCH_ROOT");
@@ -59,7 +61,7 @@ pub(super) fn assemble(
     let custom_queues = custom_queues(&mut reader);
     let encryption_key = encryption_key(&mut reader);
     let ignore_csrf = reader.frappe_flag("ignore_csrf");
-    let srs = own_keys::read(&mut reader, &custom_queues);
+    let srs = own_keys::read(&mut reader, &custom_queues, connections);
 
     let url = |url: &Option<RedisUrl>| {
         Secret::new(url.as_ref().map(RedisUrl::to_url).unwrap_or_default())

@@ -53,8 +53,8 @@
 //! | `srs_journal_days` | days for which applied journal rows stay | 2 to 3650 | 14 |
 //! | `srs_audit_days` | days for which audit rows stay | 1 to 36,500 | 365 |
 //! | `srs_review_log` | each review is logged | switch | 1 |
-//! | `srs_mariadb_loads` | schedule reads on MariaDB at once, per process | 1 to 1000 | 16 |
-//! | `srs_mariadb_connections` | connections to MariaDB, per process and site | 1 to 1000 | 32 |
+//! | `srs_mariadb_loads` | schedule reads on MariaDB at once, per process; less than the connections | 1 to 1000 | 16 |
+//! | `srs_mariadb_connections` | connections to MariaDB, per process and site | 1 to 1000 | 32; 2 in Frappe's processes |
 //! | `srs_scheduler` | parameters of the scheduler | see [`Parameters`] | its defaults |
 //! | `srs_xp` | XP by quality | see [`XpTable`] | 0, 2, 5, 15, 20, 25 |
 //! | `srs_sidecar` | 0: the sidecar leaves every request of the site to Frappe | switch | 1 |
@@ -106,10 +106,12 @@ pub fn load_with_env(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<SiteConfig> {
     let files = Files::read(sites_path, site)?;
-    assemble::assemble(sites_path, site, files.common()?, files.site()?, env).config
+    let (common, own) = (files.common()?, files.site()?);
+    assemble::assemble(sites_path, site, common, own, env, None).config
 }
 
 /// The configuration that files just read amount to, with warnings for the log.
+/// `connections`: what `srs_mariadb_connections` is where the files do not say.
 ///
 /// # Errors
 /// As [`load`].
@@ -117,9 +119,11 @@ pub(crate) fn build(
     sites_path: &Path,
     site: &str,
     files: &Files,
+    connections: Option<usize>,
 ) -> Result<(SiteConfig, Vec<String>)> {
     let env = |name: &str| std::env::var(name).ok();
-    let assembled = assemble::assemble(sites_path, site, files.common()?, files.site()?, &env);
+    let (common, own) = (files.common()?, files.site()?);
+    let assembled = assemble::assemble(sites_path, site, common, own, &env, connections);
     Ok((assembled.config?, assembled.warnings))
 }
 
@@ -229,7 +233,8 @@ pub struct SrsConfig {
     pub audit_days: u32,
     /// `srs_review_log`: whether each review is logged.
     pub review_log: bool,
-    /// `srs_mariadb_loads`: schedule reads on MariaDB at once, per process.
+    /// `srs_mariadb_loads`: schedule reads on MariaDB at once, per process; less than the
+    /// connections, unless there is only one.
     pub mariadb_loads: usize,
     /// `srs_mariadb_connections`: connections at most, per process and site.
     pub mariadb_connections: usize,

@@ -32,15 +32,23 @@ pub(super) const KEYS: [&str; 17] = [
     "srs_xp",
 ];
 
-/// Reads them; `custom_queues` are those that the bench's `workers` names.
-pub(super) fn read(reader: &mut Reader<'_>, custom_queues: &[String]) -> SrsConfig {
-    let default = SrsConfig::default();
+/// Reads them; `custom_queues` are those that the bench's `workers` names, `connections`
+/// stands for `srs_mariadb_connections` where it is not set.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    custom_queues: &[String],
+    connections: Option<usize>,
+) -> SrsConfig {
+    let mut default = SrsConfig::default();
+    if let Some(connections) = connections {
+        default.mariadb_connections = connections;
+    }
     let default_queue_max = reader.number(
         "srs_default_queue_max",
         0..=100_000,
         default.default_queue_max,
     );
-    let srs = SrsConfig {
+    let mut srs = SrsConfig {
         key_prefix: key_prefix(reader),
         season_cache: Duration::from_secs(reader.number(
             "srs_season_cache_s",
@@ -68,10 +76,15 @@ pub(super) fn read(reader: &mut Reader<'_>, custom_queues: &[String]) -> SrsConf
         xp: reader.structured("srs_xp", XpTable::from_json),
     };
     if srs.mariadb_loads >= srs.mariadb_connections {
-        reader.warnings.push(
-            "srs_mariadb_loads leaves no connection of srs_mariadb_connections to submits"
-                .to_owned(),
-        );
+        // One is left to submits. Where others set the connections, nobody is to blame.
+        srs.mariadb_loads = srs.mariadb_connections.saturating_sub(1).max(1);
+        if connections.is_none() {
+            reader.warnings.push(format!(
+                "srs_mariadb_loads leaves no connection of srs_mariadb_connections to submits; \
+                 {} is used",
+                srs.mariadb_loads
+            ));
+        }
     }
     for key in reader.keys() {
         if key.starts_with("srs_") && !KEYS.contains(&key.as_str()) {

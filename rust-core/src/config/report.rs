@@ -101,7 +101,7 @@ fn report_one(sites_path: &Path, site: &str, env: &dyn Fn(&str) -> Option<String
         problems,
         warnings,
         schedules_at,
-    } = assemble(sites_path, site, common, own, env);
+    } = assemble(sites_path, site, common, own, env, None);
     report.settings = settings;
     report.problems = problems;
     report.warnings = warnings;

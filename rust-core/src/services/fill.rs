@@ -128,7 +128,7 @@ pub async fn run(
         // Under the lease: what is set from outside from now on makes it dirty.
         let members = site.cache.carried(player, season).await?;
         let mut states = {
-            let _turn = site.load_turn().await?;
+            let _turn = site.fill_turn().await?;
             MariaDb::within(PATIENCE, load::all(&site.db, whose)).await?
         };
         schedule::carry_over(site, &owner, &mut states, members, UtcMicros::now()).await?;

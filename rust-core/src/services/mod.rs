@@ -5,10 +5,13 @@
 
 pub mod apply;
 pub mod fill;
+pub mod partitions;
+pub mod players;
 mod prior;
 pub mod read;
 pub mod request;
 pub mod schedule;
+pub mod schema;
 mod seasons;
 pub mod site;
 pub mod sites;
@@ -16,4 +19,4 @@ pub mod submit;
 pub mod worker;
 
 pub use site::Site;
-pub use sites::Sites;
+pub use sites::{Limits, Sites};

@@ -46,12 +46,15 @@ pub struct Site {
     pub(super) fills: Fills,
     /// Reads of schedules on MariaDB at once.
     loads: Semaphore,
+    /// The turn of fills where reads have but one.
+    fill_alone: Semaphore,
     /// The zone last read, for when the database is away.
     last_zone: ArcSwapOption<SiteZone>,
 }
 
 impl Site {
-    /// Describes a site; opens no connection.
+    /// Describes a site; opens no connection and starts no task, so that it needs no
+    /// runtime.
     ///
     /// # Errors
     /// `Config` if a URL cannot be read.
@@ -77,6 +80,7 @@ impl Site {
             subjects: Subjects::new(),
             fills: Fills::new(config.srs.mariadb_loads),
             loads: Semaphore::new(config.srs.mariadb_loads),
+            fill_alone: Semaphore::new(1),
             last_zone: ArcSwapOption::empty(),
             config,
         }))
@@ -105,8 +109,25 @@ impl Site {
     /// # Errors
     /// `Unavailable`, to come back in a second.
     pub(super) async fn load_turn(&self) -> Result<SemaphorePermit<'_>> {
+        self.turn(&self.loads).await
+    }
+
+    /// The same for a whole schedule, which may take a second. Where there is one turn in
+    /// all (a process of two connections), everybody would wait for that second: then it
+    /// is another turn, of which there is also one.
+    ///
+    /// # Errors
+    /// `Unavailable`, to come back in a second.
+    pub(super) async fn fill_turn(&self) -> Result<SemaphorePermit<'_>> {
+        match self.config.srs.mariadb_loads {
+            1 => self.turn(&self.fill_alone).await,
+            _ => self.load_turn().await,
+        }
+    }
+
+    async fn turn<'a>(&self, turns: &'a Semaphore) -> Result<SemaphorePermit<'a>> {
         let busy = || Error::unavailable("The database is too busy", Duration::from_secs(1));
-        match tokio::time::timeout(LOAD_WAIT, self.loads.acquire()).await {
+        match tokio::time::timeout(LOAD_WAIT, turns.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(busy()),
         }

@@ -29,17 +29,45 @@ const RETRY: Duration = Duration::from_millis(50);
 /// far less.
 const GRACE: Duration = Duration::from_millis(250);
 
+/// What one process may use of the servers; its configuration files may say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections to MariaDB at most for each site, unless its configuration sets
+    /// `srs_mariadb_connections`; `None`: its default, which is made for one process that
+    /// serves all students.
+    pub mariadb_connections: Option<usize>,
+}
+
+impl Limits {
+    /// For a process that serves the whole site: as the configuration says.
+    pub const NONE: Self = Self {
+        mariadb_connections: None,
+    };
+    /// For one of a bench's many processes: two connections to MariaDB, so that a hundred
+    /// of them do not use up the server's.
+    pub const SHARED: Self = Self {
+        mariadb_connections: Some(2),
+    };
+}
+
 /// See the module's documentation.
 pub struct Sites {
     sites_path: PathBuf,
+    limits: Limits,
     entries: RwLock<HashMap<String, Arc<Entry>>>,
 }
 
 impl Sites {
     /// The sites below the bench's `sites` folder.
     pub fn new(sites_path: impl AsRef<Path>) -> Self {
+        Self::with_limits(sites_path, Limits::NONE)
+    }
+
+    /// The same, for a process that may not use as much of the servers.
+    pub fn with_limits(sites_path: impl AsRef<Path>, limits: Limits) -> Self {
         Self {
             sites_path: sites_path.as_ref().to_owned(),
+            limits,
             entries: RwLock::default(),
         }
     }
@@ -58,7 +86,7 @@ impl Sites {
             Some(entry) => entry,
             None => self.meet(name).await?,
         };
-        let answer = entry.get(&self.sites_path, name).await;
+        let answer = entry.get(&self.sites_path, name, self.limits).await;
         if answer
             .as_ref()
             .is_err_and(|e| e.kind() == ErrorKind::NotFound)
@@ -133,7 +161,7 @@ struct Changed {
 }
 
 impl Entry {
-    async fn get(&self, sites_path: &Path, name: &str) -> Result<Arc<Site>> {
+    async fn get(&self, sites_path: &Path, name: &str, limits: Limits) -> Result<Arc<Site>> {
         if let Some(answer) = self.answer(Instant::now()) {
             return answer;
         }
@@ -151,7 +179,7 @@ impl Entry {
         }
         let known = self.state().files.clone();
         let (path, site) = (sites_path.to_owned(), name.to_owned());
-        let found = tokio::task::spawn_blocking(move || look(&path, &site, known.as_ref()))
+        let found = tokio::task::spawn_blocking(move || look(&path, &site, known.as_ref(), limits))
             .await
             .map_err(|e| Error::internal("The site could not be opened").with_source(e))?;
         self.settle(name, found)
@@ -212,12 +240,17 @@ impl Entry {
 }
 
 /// Reads the files; `None` if they are the `known` ones.
-fn look(sites_path: &Path, site: &str, known: Option<&Files>) -> Result<Option<Changed>> {
+fn look(
+    sites_path: &Path,
+    site: &str,
+    known: Option<&Files>,
+    limits: Limits,
+) -> Result<Option<Changed>> {
     let files = Files::read(sites_path, site)?;
     if known == Some(&files) {
         return Ok(None);
     }
-    let (config, warnings) = config::build(sites_path, site, &files)?;
+    let (config, warnings) = config::build(sites_path, site, &files, limits.mariadb_connections)?;
     Ok(Some(Changed {
         files,
         config,

@@ -9,5 +9,6 @@ pub mod journal;
 pub mod load;
 pub mod migrate;
 pub mod partitions;
+pub mod players;
 mod rows;
 pub mod seasons;

@@ -212,6 +212,26 @@ async fn migrate(session: &mut Session<'_>) -> Result<Report> {
     })
 }
 
+/// Makes the index of reads without the cache where it is missing, and nothing else. True
+/// if this call made it.
+///
+/// # Errors
+/// As [`run`]; `Config` if the table lacks a column of the index.
+pub async fn composite_index(db: &MariaDb) -> Result<bool> {
+    // Nothing is made that would bear the time.
+    let options = Options::at(NaiveDateTime::default());
+    let mut progress = |_| {};
+    let mut session = Session::open(db, &options, &mut progress).await?;
+    let table = session.table(TRACKER.table).await?;
+    let clauses = TRACKER.index(&table, shape::COMPOSITE)?;
+    if clauses.is_empty() {
+        return Ok(false);
+    }
+    session
+        .alter(TRACKER.table, false, &clauses.join(", "))
+        .await
+}
+
 /// Refuses before anything is changed.
 async fn check(session: &mut Session<'_>) -> Result<()> {
     let problems = plan::problems(&mut session.conn).await?;

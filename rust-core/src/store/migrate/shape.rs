@@ -15,6 +15,7 @@ use std::collections::HashSet;
 use super::inspect::{Index, Table};
 use super::patches;
 use crate::store::partitions::{self, partition_name, quote_identifier, sql_literal};
+use crate::{Error, Result};
 
 /// How one table must be.
 pub(super) struct Shape {
@@ -33,6 +34,9 @@ struct WantedIndex {
     columns: &'static [&'static str],
 }
 
+/// The index that reads without the cache use.
+pub(super) const COMPOSITE: &str = "idx_pmt_player_season_review";
+
 /// The table of current schedules.
 pub(super) const TRACKER: Shape = Shape {
     table: partitions::TRACKER,
@@ -44,7 +48,7 @@ pub(super) const TRACKER: Shape = Shape {
             columns: &["player", "season", "question_id"],
         },
         WantedIndex {
-            name: "idx_pmt_player_season_review",
+            name: COMPOSITE,
             unique: false,
             columns: &["player", "season", "next_review_date"],
         },
@@ -152,6 +156,20 @@ impl Shape {
         change.partition = !table.is_partitioned_well();
         change.rebuilds |= change.partition;
         change
+    }
+
+    /// What makes the index of this name, by itself; empty if it is there.
+    pub(super) fn index(&self, table: &Table, name: &str) -> Result<Vec<String>> {
+        let Some(wanted) = self.indexes.iter().find(|i| i.name == name) else {
+            return Ok(Vec::new());
+        };
+        match wanted.columns.iter().find(|c| table.column(c).is_none()) {
+            Some(missing) => Err(Error::config(format!(
+                "{} has no column {missing}: run the migration",
+                self.table
+            ))),
+            None => Ok(self.index_clauses(wanted, table)),
+        }
     }
 
     fn index_clauses(&self, wanted: &WantedIndex, table: &Table) -> Vec<String> {

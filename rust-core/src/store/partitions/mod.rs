@@ -113,9 +113,46 @@ pub async fn ensure(db: &MariaDb, season: &Season) -> Result<bool> {
     check_name("season", season.as_str())?;
     let mut conn = own_connection(db).await?;
     let made = ensure_in(&mut conn, TRACKER, season.as_str()).await?;
-    conn.exec_drop(include_str!("note_created.sql"), (season.as_str(),))
-        .await?;
+    note(&mut conn, season).await?;
     Ok(made)
+}
+
+/// [`ensure`] without the note, for whoever holds the season's row and would wait for
+/// itself.
+///
+/// # Errors
+/// As [`ensure`].
+pub async fn make(db: &MariaDb, season: &Season) -> Result<bool> {
+    check_name("season", season.as_str())?;
+    let mut conn = own_connection(db).await?;
+    ensure_in(&mut conn, TRACKER, season.as_str()).await
+}
+
+/// Notes the partition on its season, unless somebody holds that row, as a Desk form that
+/// is being saved does: the partition is there all the same, and the next call notes it.
+async fn note(conn: &mut Conn, season: &Season) -> Result<()> {
+    let noted = conn
+        .exec_drop(include_str!("note_created.sql"), (season.as_str(),))
+        .await;
+    match noted {
+        Err(error) if is_locked(&error) => {
+            tracing::warn!(%error, season = season.as_str(), "partition_created could not be set");
+            Ok(())
+        }
+        noted => Ok(noted?),
+    }
+}
+
+/// The partition that rows of this season are in, by MariaDB's comparison.
+///
+/// # Errors
+/// `Unavailable` if the database is; `Internal` for an answer that cannot be read.
+pub async fn of_season(db: &MariaDb, season: &Season) -> Result<Option<Partition>> {
+    let mut conn = own_connection(db).await?;
+    Ok(match find(&mut conn, TRACKER, season.as_str()).await? {
+        Found::Own(partition) => Some(partition),
+        _ => None,
+    })
 }
 
 /// [`ensure`] for any of our partitioned tables, on a connection with nothing open.
@@ -124,7 +161,7 @@ pub(super) async fn ensure_in(conn: &mut Conn, table: &str, season: &str) -> Res
     let mut attempt = 0;
     loop {
         match find(conn, table, season).await {
-            Ok(Found::Own) => return Ok(false),
+            Ok(Found::Own(_)) => return Ok(false),
             Ok(Found::None) => {
                 let taken: HashSet<String> = list(conn, table)
                     .await?
@@ -179,12 +216,12 @@ pub(super) async fn ensure_in(conn: &mut Conn, table: &str, season: &str) -> Res
 
 /// Whether rows of this season have a partition in `table`.
 pub(super) async fn has(conn: &mut Conn, table: &str, season: &str) -> Result<bool> {
-    Ok(matches!(find(conn, table, season).await?, Found::Own))
+    Ok(matches!(find(conn, table, season).await?, Found::Own(_)))
 }
 
 /// Where rows of a season would go.
 enum Found {
-    Own,
+    Own(Partition),
     None,
     Default,
     NotPartitioned,
@@ -210,9 +247,16 @@ async fn find(conn: &mut Conn, table: &str, season: &str) -> Result<Found> {
     let Some(name) = name else {
         return Ok(Found::None);
     };
-    Ok(match partitions.iter().find(|p| p.name == name) {
+    let named = |p: &Partition| p.name == name;
+    let found = match partitions.into_iter().find(named) {
+        Some(partition) => Some(partition),
+        // Made between the two statements.
+        None => list(conn, table).await?.into_iter().find(named),
+    };
+    Ok(match found {
         Some(p) if p.values == Values::Default => Found::Default,
-        _ => Found::Own,
+        Some(p) => Found::Own(p),
+        None => Found::None,
     })
 }
 
@@ -241,9 +285,10 @@ pub(super) async fn list(conn: &mut Conn, table: &str) -> Result<Vec<Partition>>
         .collect()
 }
 
-/// A connection that gives up on a locked table after a second.
+/// A connection that gives up on a locked table after a second, on a row after two.
 async fn own_connection(db: &MariaDb) -> Result<OwnConnection> {
     let mut conn = OwnConnection::open(db).await?;
-    conn.query_drop("SET SESSION lock_wait_timeout = 1").await?;
+    conn.query_drop("SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 2")
+        .await?;
     Ok(conn)
 }
