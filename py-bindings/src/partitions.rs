@@ -2,17 +2,11 @@
 
 use std::path::PathBuf;
 
-use memora_core::store::migrate::{self, Options};
-use memora_core::store::partitions::{self, Partition};
-use memora_core::types::UtcMicros;
+use memora_core::services::partitions;
 use pyo3::prelude::*;
-use serde_json::{Value, json};
 
 use crate::convert;
-use crate::engine::{OrRaise, SiteRef};
-
-/// The index that reads without the cache use.
-const COMPOSITE_INDEX: &str = "idx_pmt_player_season_review";
+use crate::engine::SiteRef;
 
 /// Partitions of the tracker, one for each season.
 #[pyclass(module = "memora_srs", subclass, frozen)]
@@ -28,73 +22,68 @@ impl PartitionManager {
 
     /// Make the season's partition; True when this call made one, False when it was there.
     ///
-    /// Raises InvalidInputError for what is no season's name, ConfigError when the table is
-    /// not partitioned by season, UnavailableError when the table stays locked for ten
-    /// seconds.
-    fn create_season_partition(&self, py: Python<'_>, season_name: &str) -> PyResult<bool> {
-        let season = convert::season(season_name).or_raise(py)?;
+    /// ``note``: the season must exist, and ``partition_created`` is set on it. A hook that
+    /// runs inside the transaction which inserts the season passes False, and sets the
+    /// field itself; that transaction must not have read the tracker.
+    ///
+    /// Raises NotFoundError for an unknown season (with ``note``), InvalidInputError for what
+    /// is no season's name, ConfigError when the table is not partitioned by season,
+    /// UnavailableError when the table stays locked for ten seconds.
+    #[pyo3(signature = (season_name, *, note = true))]
+    fn create_season_partition(
+        &self,
+        py: Python<'_>,
+        season_name: &str,
+        note: bool,
+    ) -> PyResult<bool> {
         self.0.run(py, async move |site| {
-            partitions::ensure(&site.db, &season).await
+            partitions::create(&site, season_name, note).await
         })
     }
 
     /// Whether rows of this season have a partition, by MariaDB's comparison of names.
     fn check_partition_exists(&self, py: Python<'_>, season_name: &str) -> PyResult<bool> {
-        let season = convert::season(season_name).or_raise(py)?;
         self.0.run(py, async move |site| {
-            partitions::exists(&site.db, &season).await
+            partitions::exists(&site, season_name).await
         })
     }
 
     /// Whether the tracker has partitions.
     fn is_table_partitioned(&self, py: Python<'_>) -> PyResult<bool> {
-        let all = self
-            .0
-            .run(py, async move |site| partitions::all(&site.db).await)?;
-        Ok(!all.is_empty())
-    }
-
-    /// Make the index that reads without the cache use; True when this call made it.
-    ///
-    /// The whole of ``Schema.apply``: its steps need each other.
-    fn create_composite_index(&self, py: Python<'_>) -> PyResult<bool> {
-        let report = self.0.run(py, async move |site| {
-            let now = UtcMicros::now();
-            let options = Options::at(site.zone(now).await?.to_wall(now));
-            migrate::run(&site.db, &options, |_| {}).await
-        })?;
-        let mut changes = report.tables.iter().flat_map(|table| &table.changes);
-        Ok(changes.any(|change| change.contains(COMPOSITE_INDEX)))
+        self.0.run(py, async move |site| {
+            partitions::is_partitioned(&site).await
+        })
     }
 
     /// All partitions of the tracker; empty if it has none.
     fn get_all_partitions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.get_partition_stats(py, None)
+        let all = self
+            .0
+            .run(py, async move |site| partitions::all(&site).await)?;
+        convert::to_python(py, &all)
     }
 
-    /// Rows and bytes of all partitions, or of that of one season.
+    /// Rows and bytes of all partitions, or of that of one season; empty if it has none.
+    ///
+    /// Raises NotFoundError for an unknown season without a partition.
     #[pyo3(signature = (season_name = None))]
     fn get_partition_stats<'py>(
         &self,
         py: Python<'py>,
         season_name: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let all = self
-            .0
-            .run(py, async move |site| partitions::all(&site.db).await)?;
-        let asked = all
-            .iter()
-            .filter(|p| season_name.is_none_or(|name| p.season() == Some(name)));
-        convert::to_python(py, &asked.map(describe).collect::<Vec<_>>())
+        let stats = self.0.run(py, async move |site| {
+            partitions::stats(&site, season_name).await
+        })?;
+        convert::to_python(py, &stats)
     }
-}
 
-fn describe(partition: &Partition) -> Value {
-    json!({
-        "partition_name": partition.name,
-        "season": partition.season(),
-        "rows": partition.rows,
-        "data_bytes": partition.data_bytes,
-        "index_bytes": partition.index_bytes,
-    })
+    /// Make the index that reads without the cache use; True when this call made it.
+    ///
+    /// Raises ConfigError when the tracker lacks a column of it: run the migration.
+    fn create_composite_index(&self, py: Python<'_>) -> PyResult<bool> {
+        self.0.run(py, async move |site| {
+            partitions::create_composite_index(&site).await
+        })
+    }
 }

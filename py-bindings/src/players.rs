@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use memora_core::services::players;
 use pyo3::prelude::*;
 
 use crate::convert;
 use crate::engine::{OrRaise, SiteRef};
-use crate::error::not_built;
 
 /// What follows when a User is renamed or deleted, or a row is edited by hand.
 #[pyclass(module = "memora_srs", subclass, frozen)]
@@ -20,16 +20,56 @@ impl Players {
         SiteRef::new(site, sites_path).map(Self)
     }
 
-    /// Move what ``old`` has to ``new``; where both have a question, the newer state stays.
-    fn rename<'py>(&self, py: Python<'py>, old: &str, new: &str) -> PyResult<Bound<'py, PyAny>> {
-        let _ = (py, old, new);
-        Err(not_built("The renaming of a student"))
+    /// Give the statements that let Frappe merge the User ``old`` into ``new``.
+    ///
+    /// Each is SQL with ``%s`` and its parameters, for ``frappe.db.sql``: run them in order in
+    /// Frappe's own transaction, from the ``before_rename`` hook of User when ``merge`` is
+    /// true. Where both have a row of the same season and question, the newer state stays.
+    #[expect(clippy::unused_self, reason = "a method, as its siblings")]
+    fn merge_rows(
+        &self,
+        py: Python<'_>,
+        old: &str,
+        new: &str,
+    ) -> PyResult<Vec<(String, Vec<String>)>> {
+        let (old, new) = (
+            convert::player(old).or_raise(py)?,
+            convert::player(new).or_raise(py)?,
+        );
+        let statements = players::merge_rows(&old, &new).into_iter();
+        Ok(statements.map(|s| (s.sql, s.params)).collect())
     }
 
-    /// Remove schedules and unapplied journal rows of a deleted User.
+    /// Move what is ours from ``old`` to ``new``, after the rename or merge was committed.
+    ///
+    /// Journal, audit, review log, rows of the tracker written meanwhile; schedules of both
+    /// are dropped. May be called any number of times.
+    ///
+    /// Raises ConflictError while the User ``old`` exists, NotFoundError if there is no User
+    /// ``new``, UnavailableError if a server is away or a lock cannot be had: call again.
+    fn rename<'py>(&self, py: Python<'py>, old: &str, new: &str) -> PyResult<Bound<'py, PyAny>> {
+        let (old, new) = (
+            convert::player(old).or_raise(py)?,
+            convert::player(new).or_raise(py)?,
+        );
+        let moved = self.0.run(py, async move |site| {
+            players::rename(&site, &old, &new).await
+        })?;
+        convert::to_python(py, &moved)
+    }
+
+    /// Remove what is ours of a deleted User, after the deletion was committed.
+    ///
+    /// Schedules and the answers in the journal; audit, review log and rows of the tracker
+    /// stay. A User that was merged into another is moved, as by ``rename``.
+    ///
+    /// Raises ConflictError while the User exists, UnavailableError as ``rename``.
     fn remove<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyAny>> {
-        let _ = (py, user);
-        Err(not_built("The removal of a student"))
+        let player = convert::player(user).or_raise(py)?;
+        let removed = self
+            .0
+            .run(py, async move |site| players::remove(&site, &player).await)?;
+        convert::to_python(py, &removed)
     }
 
     /// Drop a student's cached schedule after an edit of its rows; True if there was one.
@@ -39,7 +79,7 @@ impl Players {
             convert::season(season).or_raise(py)?,
         );
         self.0.run(py, async move |site| {
-            site.cache.invalidate(&player, &season).await
+            players::invalidate(&site, &player, &season).await
         })
     }
 }

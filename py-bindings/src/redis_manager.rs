@@ -1,9 +1,13 @@
 //! `SRSRedisManager`: one site's schedules in Redis.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use memora_core::services::schedule::{self, Owner};
+use memora_core::types::UtcMicros;
+use memora_core::{Error, Result};
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyMapping};
 
 use crate::convert;
 use crate::engine::{OrRaise, SiteRef};
@@ -39,8 +43,10 @@ impl SRSRedisManager {
         next_review_ts: f64,
         ttl: Option<i64>,
     ) -> PyResult<bool> {
-        let _ = (py, user, season, question_id, next_review_ts, ttl);
-        Err(not_built("Writing to the cache"))
+        let owner = Owner::new(user, season).or_raise(py)?;
+        let ttl = ttl.map(lifetime).transpose().or_raise(py)?;
+        let items = [(question_id.to_owned(), next_review_ts)];
+        self.add(py, &owner, &items, ttl)
     }
 
     /// Set when several questions are due, in one step; True when they were stored.
@@ -52,11 +58,17 @@ impl SRSRedisManager {
         py: Python<'_>,
         user: &str,
         season: &str,
-        items: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyMapping>,
         ttl: Option<i64>,
     ) -> PyResult<bool> {
-        let _ = (py, user, season, items, ttl);
-        Err(not_built("Writing to the cache"))
+        let owner = Owner::new(user, season).or_raise(py)?;
+        let ttl = ttl.map(lifetime).transpose().or_raise(py)?;
+        let items = items
+            .items()?
+            .iter()
+            .map(|item| item.extract())
+            .collect::<PyResult<Vec<(String, f64)>>>()?;
+        self.add(py, &owner, &items, ttl)
     }
 
     /// Take a question out of the cached schedule; True if it was there.
@@ -71,15 +83,18 @@ impl SRSRedisManager {
         season: &str,
         question_id: &str,
     ) -> PyResult<bool> {
-        let _ = (py, user, season, question_id);
-        Err(not_built("Writing to the cache"))
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0.run(py, async move |site| {
+            schedule::remove_item(&site, &owner, question_id).await
+        })
     }
 
     /// Ids of the questions that are due now, most overdue first, at most ``limit``.
     ///
     /// Asks the cache alone: a schedule that is not cached has no items.
     ///
-    /// Raises InvalidInputError for a limit below 1, UnavailableError when Redis is away.
+    /// Raises InvalidInputError for a limit outside 1 to 10,000, UnavailableError when Redis
+    /// is away.
     #[pyo3(signature = (user, season, limit = 20))]
     fn get_due_items(
         &self,
@@ -88,15 +103,19 @@ impl SRSRedisManager {
         season: &str,
         limit: i64,
     ) -> PyResult<Vec<String>> {
-        let _ = (py, user, season, limit);
-        Err(not_built("Reading the cache"))
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0.run(py, async move |site| {
+            schedule::due_items(&site, &owner, count(limit), UtcMicros::now()).await
+        })
     }
 
     /// As ``get_due_items``, filling a schedule that is not cached from the table first.
     ///
-    /// The second value is True when the cache was filled by this call.
+    /// The second value is True when this call filled the cache. Where another process fills
+    /// it, or the season is not cached, the table answers.
     ///
-    /// Raises UnavailableError when Redis or MariaDB is away.
+    /// Raises InvalidInputError for a limit outside 1 to 10,000 or an archived season,
+    /// NotFoundError for an unknown one, UnavailableError when Redis or MariaDB is away.
     #[pyo3(signature = (user, season, limit = 20))]
     fn get_due_items_with_rehydration(
         &self,
@@ -105,42 +124,50 @@ impl SRSRedisManager {
         season: &str,
         limit: i64,
     ) -> PyResult<(Vec<String>, bool)> {
-        let _ = (py, user, season, limit);
-        Err(not_built("Reading the cache"))
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0.run(py, async move |site| {
+            let now = UtcMicros::now();
+            schedule::due_items_with_rehydration(&site, &owner, count(limit), now).await
+        })
     }
 
     /// Count the questions that are due now in the cached schedule; 0 if it is not cached.
     ///
     /// Raises UnavailableError when Redis is away.
     fn count_due_items(&self, py: Python<'_>, user: &str, season: &str) -> PyResult<u64> {
-        let _ = (py, user, season);
-        Err(not_built("Reading the cache"))
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0.run(py, async move |site| {
+            schedule::count_due(&site, &owner, UtcMicros::now()).await
+        })
     }
 
     /// All questions of the cached schedule with their due time, UTC epoch seconds.
     ///
     /// Empty if it is not cached. Raises UnavailableError when Redis is away.
-    fn get_all_scores(
+    fn get_all_scores<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         user: &str,
         season: &str,
-    ) -> PyResult<HashMap<String, f64>> {
-        let _ = (py, user, season);
-        Err(not_built("Reading the cache"))
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let owner = Owner::new(user, season).or_raise(py)?;
+        let scores = self.0.run(py, async move |site| {
+            schedule::all_scores(&site, &owner).await
+        })?;
+        let all = PyDict::new(py);
+        for (question, due) in &scores {
+            all.set_item(question, due)?;
+        }
+        Ok(all)
     }
 
     /// Remove a student's schedule and its companion keys from Redis; the table stays.
     ///
     /// True if there was one. Raises UnavailableError when Redis is away.
     fn clear_user_cache(&self, py: Python<'_>, user: &str, season: &str) -> PyResult<bool> {
-        let (player, season) = (
-            convert::player(user).or_raise(py)?,
-            convert::season(season).or_raise(py)?,
-        );
-        self.0.run(py, async move |site| {
-            site.cache.invalidate(&player, &season).await
-        })
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0
+            .run(py, async move |site| schedule::clear(&site, &owner).await)
     }
 
     /// Size of a student's cached schedule.
@@ -152,14 +179,19 @@ impl SRSRedisManager {
         user: &str,
         season: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let _ = (py, user, season);
-        Err(not_built("Reading the cache"))
+        let owner = Owner::new(user, season).or_raise(py)?;
+        let stats = self.0.run(py, async move |site| {
+            schedule::stats(&site, &owner, UtcMicros::now()).await
+        })?;
+        convert::to_python(py, &stats)
     }
 
     /// Whether Redis answers a command now. Never raises for a server that is away.
     fn is_available(&self, py: Python<'_>) -> PyResult<bool> {
-        let _ = py;
-        Err(not_built("Asking Redis"))
+        self.0.run(
+            py,
+            async move |site| Ok(schedule::is_available(&site).await),
+        )
     }
 
     /// Fill the schedules of all students of a season. Not built yet: NotImplementedError.
@@ -181,12 +213,34 @@ impl SRSRedisManager {
 
     /// Key of a student's schedule, ``srs:<user>:<season>`` with the site's prefix.
     fn _make_key(&self, py: Python<'_>, user: &str, season: &str) -> PyResult<String> {
-        let (player, season) = (
-            convert::player(user).or_raise(py)?,
-            convert::season(season).or_raise(py)?,
-        );
-        self.0.run(py, async move |site| {
-            Ok(site.cache.keys(&player, &season).schedule)
-        })
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0
+            .run(py, async move |site| Ok(schedule::key(&site, &owner)))
     }
+}
+
+impl SRSRedisManager {
+    fn add(
+        &self,
+        py: Python<'_>,
+        owner: &Owner,
+        items: &[(String, f64)],
+        ttl: Option<Duration>,
+    ) -> PyResult<bool> {
+        self.0.run(py, async move |site| {
+            schedule::add_batch(&site, owner, items, ttl, UtcMicros::now()).await
+        })?;
+        Ok(true)
+    }
+}
+
+/// A number of questions; one below nothing is as wrong as none.
+fn count(limit: i64) -> usize {
+    usize::try_from(limit).unwrap_or(0)
+}
+
+fn lifetime(ttl: i64) -> Result<Duration> {
+    let seconds = u64::try_from(ttl);
+    let seconds = seconds.map_err(|_| Error::invalid("ttl must be at least 1 second"))?;
+    Ok(Duration::from_secs(seconds))
 }

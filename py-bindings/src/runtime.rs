@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use memora_core::services::Sites;
+use memora_core::services::sites::Limits;
 use memora_core::{Error, Result};
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
@@ -90,7 +91,7 @@ impl Core {
         if let Some(known) = sites.get(path) {
             return known.clone();
         }
-        let new = Arc::new(Sites::new(path));
+        let new = Arc::new(Sites::with_limits(path, Limits::SHARED));
         sites.insert(path.to_owned(), new.clone());
         new
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use memora_core::store::migrate::{self, Options, Progress, Report};
+use memora_core::services::schema::{self, Progress, Report};
 use memora_core::types::UtcMicros;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -26,8 +26,7 @@ impl Schema {
     /// Say what ``apply`` would do and roughly how long it takes; changes nothing.
     fn plan<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let plan = self.0.run(py, async move |site| {
-            let now = UtcMicros::now();
-            migrate::plan(&site.db, site.zone(now).await?.to_wall(now)).await
+            schema::plan(&site, UtcMicros::now()).await
         })?;
         let mut value = json!(plan);
         value["estimate_s"] = json!(plan.estimate.as_secs_f64());
@@ -53,10 +52,8 @@ impl Schema {
         let migrated = self.0.run_telling(
             py,
             async |site| {
-                let now = UtcMicros::now();
-                let options = Options::at(site.zone(now).await?.to_wall(now));
                 let note = |p| *latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(p);
-                migrate::run(&site.db, &options, note).await
+                schema::apply(&site, UtcMicros::now(), &note).await
             },
             |_| {
                 let news = latest.lock().unwrap_or_else(PoisonError::into_inner).take();

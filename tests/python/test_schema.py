@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memora_srs import ConfigError, InvalidInputError, PartitionManager, Schema
+from memora_srs import ConfigError, InvalidInputError, NotFoundError, PartitionManager, Schema
 from stage import ANN, SEASON, TRACKER, Site, Stage, students
 
 
@@ -52,15 +52,26 @@ def test_partitions_are_made_once_and_described(site: Site) -> None:
     partitions = PartitionManager(*site.args)
     assert partitions.is_table_partitioned()
     assert not partitions.check_partition_exists("SEASON-2027 'x'")
-    assert partitions.create_season_partition("SEASON-2027 'x'") is True
+    with pytest.raises(NotFoundError, match="^Season SEASON-2027 'x' does not exist$"):
+        partitions.create_season_partition("SEASON-2027 'x'")
+    # A hook inside the transaction that inserts the season.
+    assert partitions.create_season_partition("SEASON-2027 'x'", note=False) is True
+    site.sql(
+        "INSERT INTO `tabGame Subscription Season` (name, season_name) VALUES (%s, %s)",
+        "SEASON-2027 'x'",
+        "SEASON-2027 'x'",
+    )
     assert partitions.create_season_partition("SEASON-2027 'x'") is False
+    noted = "SELECT partition_created FROM `tabGame Subscription Season` WHERE name LIKE '%%2027%%'"
+    assert site.sql(noted) == [(1,)]
     assert partitions.check_partition_exists("season-2027 'X'"), "MariaDB folds case"
     all_of_them = partitions.get_all_partitions()
     assert {p["season"] for p in all_of_them} == {"SEASON-DEFAULT", SEASON, "SEASON-2027 'x'"}
     [stats] = partitions.get_partition_stats(SEASON)
     assert set(stats) == {"partition_name", "season", "rows", "data_bytes", "index_bytes"}
     assert (stats["season"], stats["rows"]) == (SEASON, 20)
-    assert partitions.get_partition_stats("NONE") == []
+    with pytest.raises(NotFoundError, match="^Season NONE does not exist$"):
+        partitions.get_partition_stats("NONE")
     assert partitions.create_composite_index() is False
 
 
@@ -69,9 +80,14 @@ def test_a_table_that_is_not_migrated_has_no_partitions(unmigrated: Site) -> Non
     assert not partitions.is_table_partitioned()
     assert partitions.get_all_partitions() == []
     with pytest.raises(ConfigError, match="run the migration"):
-        partitions.create_season_partition("S")
+        partitions.create_season_partition("S", note=False)
     assert partitions.create_composite_index() is True
-    assert partitions.is_table_partitioned()
+    assert partitions.create_composite_index() is False
+    [(columns,)] = unmigrated.sql(
+        "SELECT COUNT(*) FROM information_schema.statistics WHERE table_schema = DATABASE()"
+        " AND index_name = 'idx_pmt_player_season_review'"
+    )
+    assert columns == 3
 
 
 def test_what_is_no_seasons_name_is_refused(site: Site) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from forks import in_child
-from memora_srs import ReviewService
+from memora_srs import ReviewService, SRSRedisManager
 from stage import ANN, BOB, SEASON, Site
 
 DELAY = 0.2
@@ -36,7 +36,8 @@ def alarm() -> Iterator[None]:
 
 @pytest.fixture
 def stuck(private: Site, freeze: Callable[[int], None]) -> ReviewService:
-    """A service whose MariaDB has stopped answering; connected and not."""
+    """A service whose MariaDB has stopped answering. Ann's schedule is cached."""
+    SRSRedisManager(*private.args).get_due_items_with_rehydration(ANN, SEASON)
     reviews = ReviewService(*private.args)
     reviews.get_review_session(ANN)
     freeze(private.mariadb_pid)

@@ -90,7 +90,8 @@ class SRSRedisManager:
 
         Asks the cache alone: a schedule that is not cached has no items.
 
-        Raises InvalidInputError for a limit below 1, UnavailableError when Redis is away.
+        Raises InvalidInputError for a limit outside 1 to 10,000, UnavailableError when Redis
+        is away.
         """
 
     def get_due_items_with_rehydration(
@@ -98,9 +99,11 @@ class SRSRedisManager:
     ) -> tuple[list[str], bool]:
         """As ``get_due_items``, filling a schedule that is not cached from the table first.
 
-        The second value is True when the cache was filled by this call.
+        The second value is True when this call filled the cache. Where another process fills
+        it, or the season is not cached, the table answers.
 
-        Raises UnavailableError when Redis or MariaDB is away.
+        Raises InvalidInputError for a limit outside 1 to 10,000 or an archived season,
+        NotFoundError for an unknown one, UnavailableError when Redis or MariaDB is away.
         """
 
     def count_due_items(self, user: str, season: str) -> int:
@@ -306,12 +309,16 @@ class PartitionManager:
     def __new__(cls, site: str, sites_path: _Path = ".") -> PartitionManager:
         """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
 
-    def create_season_partition(self, season_name: str) -> bool:
+    def create_season_partition(self, season_name: str, *, note: bool = True) -> bool:
         """Make the season's partition; True when this call made one, False when it was there.
 
-        Raises InvalidInputError for what is no season's name, ConfigError when the table is
-        not partitioned by season, UnavailableError when the table stays locked for ten
-        seconds.
+        ``note``: the season must exist, and ``partition_created`` is set on it. A hook that
+        runs inside the transaction which inserts the season passes False, and sets the
+        field itself; that transaction must not have read the tracker.
+
+        Raises NotFoundError for an unknown season (with ``note``), InvalidInputError for what
+        is no season's name, ConfigError when the table is not partitioned by season,
+        UnavailableError when the table stays locked for ten seconds.
         """
 
     def check_partition_exists(self, season_name: str) -> bool:
@@ -324,12 +331,15 @@ class PartitionManager:
         """All partitions of the tracker; empty if it has none."""
 
     def get_partition_stats(self, season_name: str | None = None) -> list[Partition]:
-        """Rows and bytes of all partitions, or of that of one season."""
+        """Rows and bytes of all partitions, or of that of one season; empty if it has none.
+
+        Raises NotFoundError for an unknown season without a partition.
+        """
 
     def create_composite_index(self) -> bool:
         """Make the index that reads without the cache use; True when this call made it.
 
-        The whole of ``Schema.apply``: its steps need each other.
+        Raises ConfigError when the tracker lacks a column of it: run the migration.
         """
 
 @disjoint_base
@@ -428,11 +438,32 @@ class Players:
     def __new__(cls, site: str, sites_path: _Path = ".") -> Players:
         """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
 
+    def merge_rows(self, old: str, new: str) -> list[tuple[str, list[str]]]:
+        """Give the statements that let Frappe merge the User ``old`` into ``new``.
+
+        Each is SQL with ``%s`` and its parameters, for ``frappe.db.sql``: run them in order in
+        Frappe's own transaction, from the ``before_rename`` hook of User when ``merge`` is
+        true. Where both have a row of the same season and question, the newer state stays.
+        """
+
     def rename(self, old: str, new: str) -> PlayerMoved:
-        """Move what ``old`` has to ``new``; where both have a question, the newer state stays."""
+        """Move what is ours from ``old`` to ``new``, after the rename or merge was committed.
+
+        Journal, audit, review log, rows of the tracker written meanwhile; schedules of both
+        are dropped. May be called any number of times.
+
+        Raises ConflictError while the User ``old`` exists, NotFoundError if there is no User
+        ``new``, UnavailableError if a server is away or a lock cannot be had: call again.
+        """
 
     def remove(self, user: str) -> PlayerRemoved:
-        """Remove schedules and unapplied journal rows of a deleted User."""
+        """Remove what is ours of a deleted User, after the deletion was committed.
+
+        Schedules and the answers in the journal; audit, review log and rows of the tracker
+        stay. A User that was merged into another is moved, as by ``rename``.
+
+        Raises ConflictError while the User exists, UnavailableError as ``rename``.
+        """
 
     def invalidate(self, user: str, season: str) -> bool:
         """Drop a student's cached schedule after an edit of its rows; True if there was one."""

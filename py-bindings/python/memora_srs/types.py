@@ -184,13 +184,18 @@ class PlayerMoved(TypedDict):
     """What the renaming of a student did."""
 
     tracker_rows: int
+    """Rows of the tracker that Frappe's own UPDATE did not see."""
     journal_rows: int
+    audit_rows: int
+    log_rows: int
+    """Rows of the review log."""
     cache_keys: int
+    """Schedules dropped from Redis, of both names."""
 
 
 class PlayerRemoved(TypedDict):
     """What the removal of a student did."""
 
-    tracker_rows: int
     journal_rows: int
     cache_keys: int
+    """Schedules dropped from Redis."""
