@@ -241,6 +241,7 @@ impl ScheduleCache {
         let keys = self.keys(player, season);
         let mut call = scripts::INVALIDATE.key(&keys.schedule);
         call.key(keys.details()).key(keys.lease());
+        call.arg(keys.subject_prefix());
         Ok(self.link.script::<i64>(&call).await? == 1)
     }
 }

@@ -25,10 +25,10 @@
 use serde::Serialize;
 
 use super::Site;
-use crate::store::players as store;
+use crate::Result;
 pub use crate::store::players::Statement;
+use crate::store::players::{self as store, Removal};
 use crate::types::{Player, Season};
-use crate::{Error, Result};
 
 /// What [`rename`] moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -85,8 +85,18 @@ pub fn merge_rows(old: &Player, new: &Player) -> Vec<Statement> {
 /// if there is no User `new`; `Unavailable` if a server is away or a lock cannot be had
 /// within seconds: call again.
 pub async fn rename(site: &Site, old: &Player, new: &Player) -> Result<Moved> {
-    let _ = (site, old, new);
-    Err(Error::internal("Not built yet"))
+    let moved = store::rename(&site.db, old, new).await?;
+    // Last, so that a fill that read the old rows is overtaken.
+    let cache_keys = drop_schedules(site, &[old, new]).await?;
+    let moved = Moved {
+        tracker_rows: moved.tracker_rows,
+        journal_rows: moved.journal_rows,
+        audit_rows: moved.audit_rows,
+        log_rows: moved.log_rows,
+        cache_keys,
+    };
+    tracing::info!(site = site.config.site, ?moved, "A student was renamed");
+    Ok(moved)
 }
 
 /// Removes what is ours of a deleted User, after the deletion was committed: schedules
@@ -99,8 +109,35 @@ pub async fn rename(site: &Site, old: &Player, new: &Player) -> Result<Moved> {
 /// `Conflict` if the User still exists; `Unavailable` if a server is away or a lock cannot
 /// be had within seconds: call again.
 pub async fn remove(site: &Site, player: &Player) -> Result<Removed> {
-    let _ = (site, player);
-    Err(Error::internal("Not built yet"))
+    match store::remove(&site.db, player).await? {
+        Removal::Merged(into) => {
+            let moved = rename(site, player, &into).await?;
+            Ok(Removed {
+                journal_rows: moved.journal_rows,
+                cache_keys: moved.cache_keys,
+            })
+        }
+        Removal::Done(journal_rows) => {
+            let removed = Removed {
+                journal_rows,
+                cache_keys: drop_schedules(site, &[player]).await?,
+            };
+            tracing::info!(site = site.config.site, ?removed, "A student was removed");
+            Ok(removed)
+        }
+    }
+}
+
+/// Drops all schedules of these students, season by season: looking for keys would take
+/// Redis seconds, and meet those of others.
+async fn drop_schedules(site: &Site, players: &[&Player]) -> Result<u64> {
+    let mut dropped = 0;
+    for season in store::seasons(&site.db, players).await? {
+        for player in players {
+            dropped += u64::from(site.cache.invalidate(player, &season).await?);
+        }
+    }
+    Ok(dropped)
 }
 
 /// Drops one student's schedule from Redis, after an edit or deletion of one of its rows

@@ -3,8 +3,13 @@
 -- that nobody keeps current.
 --
 -- KEYS  1 schedule, 2 details, 3 lease
+-- ARGV  1 key of a subject's schedule without its hash
 -- Returns 1 if there was a schedule.
 dirty(KEYS[3])
 local was = redis.call('EXISTS', KEYS[1])
-redis.call('UNLINK', KEYS[1], KEYS[2])
+local keys = { KEYS[1], KEYS[2] }
+for subject in string.gmatch(redis.call('HGET', KEYS[2], 's') or '', '[^%z]+') do
+  keys[#keys + 1] = ARGV[1] .. string.sub(redis.sha1hex(subject), 1, 16)
+end
+redis.call('UNLINK', unpack(keys))
 return was

@@ -16,6 +16,9 @@ use crate::{Error, Result};
 /// MariaDB's error number for a duplicate key.
 const ER_DUP_ENTRY: u16 = 1062;
 
+/// The payload of a row whose answers are gone: a batch without any.
+pub(super) const EMPTY: &str = r#"{"v":1,"door":"cli","at":0,"items":[]}"#;
+
 /// Whether an INSERT made the row or found one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inserted {

@@ -1,18 +1,208 @@
-//! Moving one student's rows to another name, in bounded pieces.
+//! What belongs to a student in the database, moved to another name or removed: in
+//! bounded pieces, each a transaction of its own that waits two seconds for a lock.
+//!
+//! A *tombstone* is a journal row that is dismissed and applied. Nobody lays it over the
+//! table, and a job that points to it finds its submit done.
 
-use crate::types::Player;
+mod merge;
+mod moving;
 
-/// A statement for Frappe's own connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement {
-    /// SQL with `%s` for each parameter, as `frappe.db.sql` takes it.
-    pub sql: String,
-    /// The parameters, all of them text.
-    pub params: Vec<String>,
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, IsolationLevel, Params, Transaction, TxOpts, Value};
+
+pub use merge::Statement;
+pub(crate) use merge::statements as merge;
+
+use super::partitions::{OwnConnection, code, is_locked};
+use super::{journal, rows};
+use crate::servers::mariadb::MariaDb;
+use crate::types::{Player, Season};
+use crate::{Error, ErrorKind, Result};
+
+/// Seconds that a statement waits for rows or a table.
+const LOCK_WAIT_S: u32 = 2;
+/// How often a piece is tried.
+const TRIES: u32 = 3;
+/// How long a piece may take. Locks are waited for a few seconds; only a server that went
+/// silent meets this.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Rows of a piece where they are changed one like the other.
+const ROWS: usize = 500;
+/// Two rows of one key: somebody was there between looking and writing.
+const DUPLICATE: u16 = 1062;
+
+/// What [`rename`] moved.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) tracker_rows: u64,
+    pub(crate) journal_rows: u64,
+    pub(crate) audit_rows: u64,
+    pub(crate) log_rows: u64,
 }
 
-/// See [`crate::services::players::merge_rows`].
-pub(crate) fn merge(old: &Player, new: &Player) -> Vec<Statement> {
-    let _ = (old, new);
-    Vec::new()
+/// Moves journal, audit, review log and late rows of the tracker.
+pub(crate) async fn rename(db: &MariaDb, old: &Player, new: &Player) -> Result<Moved> {
+    let mut conn = connection(db).await?;
+    if is_user(&mut conn, old).await? {
+        return Err(still_there(old));
+    }
+    if !is_user(&mut conn, new).await? {
+        return Err(Error::not_found(format!("User {new} does not exist")));
+    }
+    let moved = moving::all(&mut conn, old, new).await?;
+    merge::forget(&mut conn).await?;
+    Ok(moved)
+}
+
+/// What became of a deleted User.
+pub(crate) enum Removal {
+    /// Its journal rows, so many, are tombstones without answers.
+    Done(u64),
+    /// It was merged into this one: to be moved.
+    Merged(Player),
+}
+
+/// Empties the journal rows of a deleted User.
+pub(crate) async fn remove(db: &MariaDb, player: &Player) -> Result<Removal> {
+    let mut conn = connection(db).await?;
+    if is_user(&mut conn, player).await? {
+        return Err(still_there(player));
+    }
+    if let Some(into) = merge::noted(&mut conn, player).await? {
+        return Ok(Removal::Merged(into));
+    }
+    let mut emptied = 0;
+    loop {
+        let params = vec![
+            journal::EMPTY.into(),
+            bytes(player),
+            journal::EMPTY.into(),
+            ROWS.into(),
+        ];
+        let more = piece(&mut conn, async |tx: &mut Transaction<'_>| {
+            tx.exec_drop(
+                include_str!("empty.sql"),
+                Params::Positional(params.clone()),
+            )
+            .await?;
+            Ok(tx.affected_rows())
+        })
+        .await?;
+        emptied += more;
+        if more == 0 {
+            return Ok(Removal::Done(emptied));
+        }
+    }
+}
+
+/// Every season that one of these students may have a schedule of: those there are, since
+/// the schedule of a student without rows is cached too, and those of their rows.
+pub(crate) async fn seasons(db: &MariaDb, players: &[&Player]) -> Result<BTreeSet<Season>> {
+    let mut conn = connection(db).await?;
+    let mut seasons: Vec<String> = conn
+        .query("SELECT name FROM `tabGame Subscription Season`")
+        .await?;
+    for player in players {
+        let rows = "SELECT DISTINCT season FROM `tabPlayer Memory Tracker` \
+                    WHERE player = ? AND season IS NOT NULL";
+        let of_rows: Vec<String> = conn.exec(rows, (player.as_str(),)).await?;
+        seasons.extend(of_rows);
+        let journaled = "SELECT DISTINCT season FROM memora_srs_journal WHERE player = ?";
+        let journaled: Vec<Vec<u8>> = conn.exec(journaled, (bytes(player),)).await?;
+        let text = |season: Vec<u8>| String::from_utf8(season).ok();
+        seasons.extend(journaled.into_iter().filter_map(text));
+    }
+    Ok(seasons.into_iter().map(Season::stored).collect())
+}
+
+/// A connection of our own, which others can hold up for a moment only.
+async fn connection(db: &MariaDb) -> Result<OwnConnection> {
+    let mut conn = OwnConnection::open(db).await?;
+    conn.query_drop(format!(
+        "SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}, lock_wait_timeout = {LOCK_WAIT_S}"
+    ))
+    .await?;
+    Ok(conn)
+}
+
+/// Whether there is a User of exactly this name. Sees what is committed and waits for
+/// nobody.
+async fn is_user(conn: &mut Conn, player: &Player) -> Result<bool> {
+    let names: Vec<String> = conn
+        .exec(
+            "SELECT name FROM tabUser WHERE name = ?",
+            (player.as_str(),),
+        )
+        .await?;
+    Ok(names.iter().any(|name| name == player.as_str()))
+}
+
+fn still_there(player: &Player) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        format!("User {player} still exists: this is for after the commit"),
+    )
+}
+
+/// One transaction, tried again when others were in the way.
+async fn piece<T>(
+    conn: &mut Conn,
+    mut work: impl AsyncFnMut(&mut Transaction<'_>) -> Result<T, mysql_async::Error>,
+) -> Result<T> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let tried = MariaDb::within(PATIENCE, async {
+            Ok::<_, Error>(attempt(conn, &mut work).await)
+        });
+        match tried.await? {
+            Ok(done) => return Ok(done),
+            Err(error) if passes(&error) && tries < TRIES => {}
+            Err(error) if passes(&error) => {
+                return Err(Error::unavailable(
+                    "The student's rows are in use",
+                    Duration::from_secs(5),
+                )
+                .with_source(error));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn attempt<T>(
+    conn: &mut Conn,
+    work: &mut impl AsyncFnMut(&mut Transaction<'_>) -> Result<T, mysql_async::Error>,
+) -> Result<T, mysql_async::Error> {
+    let mut options = TxOpts::new();
+    options.with_isolation_level(Some(IsolationLevel::ReadCommitted));
+    let mut tx = conn.start_transaction(options).await?;
+    // Dropped with an error, the transaction is rolled back.
+    let done = work(&mut tx).await?;
+    tx.commit().await?;
+    Ok(done)
+}
+
+fn passes(error: &mysql_async::Error) -> bool {
+    is_locked(error) || code(error) == Some(DUPLICATE)
+}
+
+fn bytes(player: &Player) -> Value {
+    Value::Bytes(player.as_str().as_bytes().to_vec())
+}
+
+/// A statement with the words in braces filled in, without its comment.
+fn fill(text: &str, values: &[(&str, &str)]) -> String {
+    let sql: Vec<&str> = text.lines().filter(|l| !l.starts_with("--")).collect();
+    values.iter().fold(sql.join("\n"), |sql, (name, value)| {
+        sql.replace(&format!("{{{name}}}"), value)
+    })
+}
+
+/// [`fill`] for `{ids}`, a list of `n` parameters.
+fn with_ids(text: &str, n: usize) -> String {
+    fill(text, &[("ids", &rows::marks(n))])
 }

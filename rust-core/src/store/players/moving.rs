@@ -1,0 +1,191 @@
+//! From one name to another.
+//!
+//! A submit moves as a whole: journal row, log and audit in one transaction, under the same
+//! id if it is free. In that order, too: when the journal is done no worker can write the
+//! tracker under the old name any more, so that rows found there then are the last.
+
+use std::collections::HashSet;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Params, Transaction, Value};
+use sha2::{Digest, Sha256};
+
+use super::{Moved, ROWS, bytes, merge, piece, with_ids};
+use crate::Result;
+use crate::store::partitions::TRACKER;
+use crate::store::rows;
+use crate::types::Player;
+
+/// Submits of a piece: up to 50 rows of the log each.
+const SUBMITS: usize = 50;
+
+type Done<T> = Result<T, mysql_async::Error>;
+/// A submission id, as bytes.
+type Id = Vec<u8>;
+
+/// Moves everything.
+pub(super) async fn all(conn: &mut Conn, old: &Player, new: &Player) -> Result<Moved> {
+    let names = Names { old, new };
+    let mut moved = Moved::default();
+    for journaled in [true, false] {
+        let mut after = Some(Id::new());
+        while let Some(before) = after.take() {
+            let (next, counts) = piece(conn, async |tx: &mut Transaction<'_>| {
+                names.submits(tx, journaled, &before).await
+            })
+            .await?;
+            moved.journal_rows += counts.journal_rows;
+            moved.log_rows += counts.log_rows;
+            moved.audit_rows += counts.audit_rows;
+            after = next;
+        }
+    }
+    // What is left in the audit belongs to nothing else.
+    moved.audit_rows += until_none(conn, async |tx| names.audit(tx).await).await?;
+    moved.tracker_rows = until_none(conn, async |tx| names.rows(tx).await).await?;
+    Ok(moved)
+}
+
+/// Runs pieces until one changes nothing; what they changed.
+async fn until_none(
+    conn: &mut Conn,
+    mut work: impl AsyncFnMut(&mut Transaction<'_>) -> Done<u64>,
+) -> Result<u64> {
+    let mut all = 0;
+    loop {
+        let more = piece(conn, &mut work).await?;
+        if more == 0 {
+            return Ok(all);
+        }
+        all += more;
+    }
+}
+
+struct Names<'a> {
+    old: &'a Player,
+    new: &'a Player,
+}
+
+impl Names<'_> {
+    /// A page of submits, from the journal or, when that is done, from what the log has
+    /// besides; and where it ended, unless it is the last.
+    async fn submits(
+        &self,
+        tx: &mut Transaction<'_>,
+        journaled: bool,
+        after: &[u8],
+    ) -> Done<(Option<Id>, Moved)> {
+        let page = if journaled {
+            include_str!("page.sql")
+        } else {
+            include_str!("log_page.sql")
+        };
+        let ids: Vec<Id> = tx.exec(page, (bytes(self.old), after, SUBMITS)).await?;
+        let mut moved = Moved::default();
+        if ids.is_empty() {
+            return Ok((None, moved));
+        }
+        let taken = self.taken(tx, &ids).await?;
+        for id in &ids {
+            let target = if taken.contains(id) {
+                self.other_id(id)
+            } else {
+                id.clone()
+            };
+            self.submit(tx, journaled, id, &target, &mut moved).await?;
+        }
+        if journaled {
+            let sql = with_ids(include_str!("bury.sql"), ids.len());
+            tx.exec_drop(sql, list([bytes(self.old)], &ids)).await?;
+        }
+        let last = ids.last().filter(|_| ids.len() == SUBMITS).cloned();
+        Ok((last, moved))
+    }
+
+    /// Which of these ids the new name has used.
+    async fn taken(&self, tx: &mut Transaction<'_>, ids: &[Id]) -> Done<HashSet<Id>> {
+        let sql = with_ids(include_str!("taken.sql"), ids.len());
+        let once: Vec<Value> = std::iter::once(bytes(self.new))
+            .chain(ids.iter().map(|id| Value::Bytes(id.clone())))
+            .collect();
+        let found: Vec<Id> = tx
+            .exec(sql, Params::Positional([once.clone(), once].concat()))
+            .await?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// The id that a submit gets whose own is taken: always the same, so that it is one
+    /// submit however often it is moved.
+    fn other_id(&self, id: &[u8]) -> Id {
+        let mut sha = Sha256::new();
+        sha.update((self.old.as_str().len() as u64).to_be_bytes());
+        sha.update(self.old.as_str());
+        sha.update(id);
+        let mut name = format!("moved_{}", hex::encode(sha.finalize()));
+        name.truncate(46);
+        name.into_bytes()
+    }
+
+    async fn submit(
+        &self,
+        tx: &mut Transaction<'_>,
+        journaled: bool,
+        id: &[u8],
+        target: &[u8],
+        moved: &mut Moved,
+    ) -> Done<()> {
+        let (old, new) = (bytes(self.old), bytes(self.new));
+        if journaled {
+            let clear = with_ids(include_str!("clear.sql"), 1);
+            tx.exec_drop(clear, (&new, target)).await?;
+            tx.exec_drop(include_str!("copy.sql"), (&new, target, &old, id))
+                .await?;
+            moved.journal_rows += tx.affected_rows();
+        }
+        for (table, rows) in [
+            ("memora_srs_review_log", &mut moved.log_rows),
+            ("memora_srs_audit", &mut moved.audit_rows),
+        ] {
+            let sql = format!(
+                "UPDATE {table} SET player = ?, submission_id = ? \
+                 WHERE player = ? AND submission_id = ?"
+            );
+            tx.exec_drop(sql, (&new, target, &old, id)).await?;
+            *rows += tx.affected_rows();
+        }
+        Ok(())
+    }
+
+    async fn audit(&self, tx: &mut Transaction<'_>) -> Done<u64> {
+        let sql = "UPDATE memora_srs_audit SET player = ? WHERE player = ? LIMIT ?";
+        tx.exec_drop(sql, (bytes(self.new), bytes(self.old), ROWS))
+            .await?;
+        Ok(tx.affected_rows())
+    }
+
+    /// Rows of the tracker, merged with those that the new name has.
+    async fn rows(&self, tx: &mut Transaction<'_>) -> Done<u64> {
+        let (old, new) = (self.old.as_str(), self.new.as_str());
+        let names: Vec<Id> = tx
+            .exec(include_str!("stragglers.sql"), (old, bytes(self.old), ROWS))
+            .await?;
+        if names.is_empty() {
+            return Ok(0);
+        }
+        let only = format!("AND gone.name IN ({})", rows::marks(names.len()));
+        let both = [Value::from(old), Value::from(new)];
+        for sql in [merge::better(TRACKER, &only), merge::drop(TRACKER, &only)] {
+            tx.exec_drop(sql, list(both.clone(), &names)).await?;
+        }
+        let sql = with_ids(include_str!("move_rows.sql"), names.len());
+        let who = [new, new, new, old].map(Value::from);
+        tx.exec_drop(sql, list(who, &names)).await?;
+        Ok(names.len() as u64)
+    }
+}
+
+/// Parameters: some, then ids.
+fn list(first: impl IntoIterator<Item = Value>, ids: &[Id]) -> Params {
+    let ids = ids.iter().map(|id| Value::Bytes(id.clone()));
+    Params::Positional(first.into_iter().chain(ids).collect())
+}
