@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use memora_core::services::players;
+use memora_core::{Error, Result};
 use pyo3::prelude::*;
+use tokio::runtime::Handle;
 
 use crate::convert;
 use crate::engine::{OrRaise, SiteRef};
@@ -53,7 +55,7 @@ impl Players {
             convert::player(new).or_raise(py)?,
         );
         let moved = self.0.run(py, async move |site| {
-            players::rename(&site, &old, &new).await
+            apart(move |engine| engine.block_on(players::rename(&site, &old, &new))).await
         })?;
         convert::to_python(py, &moved)
     }
@@ -66,9 +68,9 @@ impl Players {
     /// Raises ConflictError while the User exists, UnavailableError as ``rename``.
     fn remove<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyAny>> {
         let player = convert::player(user).or_raise(py)?;
-        let removed = self
-            .0
-            .run(py, async move |site| players::remove(&site, &player).await)?;
+        let removed = self.0.run(py, async move |site| {
+            apart(move |engine| engine.block_on(players::remove(&site, &player))).await
+        })?;
         convert::to_python(py, &removed)
     }
 
@@ -82,4 +84,15 @@ impl Players {
             players::invalidate(&site, &player, &season).await
         })
     }
+}
+
+/// Runs an operation on a thread of its own, whose future is not known to be `Send` (it
+/// awaits async closures). It goes on when its caller is interrupted, and may: whoever
+/// calls again finds what was done.
+async fn apart<T: Send + 'static>(
+    operation: impl FnOnce(Handle) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let engine = Handle::current();
+    let done = tokio::task::spawn_blocking(move || operation(engine)).await;
+    done.unwrap_or_else(|e| Err(Error::internal("The engine failed").with_source(e)))
 }
