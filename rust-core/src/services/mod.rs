@@ -7,7 +7,9 @@ pub mod apply;
 pub mod fill;
 pub mod partitions;
 pub mod players;
+pub mod persist;
 mod prior;
+pub mod question_info;
 pub mod read;
 pub mod request;
 pub mod schedule;
@@ -16,6 +18,7 @@ mod seasons;
 pub mod site;
 pub mod sites;
 pub mod submit;
+pub mod sweep;
 pub mod worker;
 
 pub use site::Site;
