@@ -1,6 +1,6 @@
 //! Values between Python and the engine.
 
-use memora_core::types::{Player, QuestionId, Season, UtcMicros, check_name};
+use memora_core::types::{Player, Season, UtcMicros, check_name};
 use memora_core::{Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
@@ -143,12 +143,6 @@ pub(crate) fn player(user: &str) -> Result<Player> {
 pub(crate) fn season(name: &str) -> Result<Season> {
     check_name("season", name)?;
     Ok(Season::stored(name))
-}
-
-/// A question's id as it is stored.
-pub(crate) fn question(id: &str) -> Result<QuestionId> {
-    check_name("question_id", id)?;
-    Ok(QuestionId::stored(id))
 }
 
 /// UTC epoch seconds, as Python has them.

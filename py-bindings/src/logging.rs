@@ -71,17 +71,18 @@ impl Queue {
             let Some(line) = next else {
                 return;
             };
-            if let Err(error) = log(py, &line) {
+            if let Err(error) = log(py, line.level, &line.text) {
                 error.write_unraisable(py, None);
             }
         }
     }
 }
 
-fn log(py: Python<'_>, line: &Line) -> PyResult<()> {
+/// Logs one line.
+pub(crate) fn log(py: Python<'_>, level: u8, text: &str) -> PyResult<()> {
     py.import("logging")?
         .call_method1("getLogger", (LOGGER,))?
-        .call_method1("log", (line.level, "%s", &line.text))?;
+        .call_method1("log", (level, "%s", text))?;
     Ok(())
 }
 

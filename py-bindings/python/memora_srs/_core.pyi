@@ -198,10 +198,12 @@ class SRSPersistenceService:
     def get_persistence_status(self, job_id: str) -> dict[str, Any]:
         """State of a job. Not built yet: NotImplementedError."""
 
-    def sweep(self) -> int:
+    def sweep(self, max_rows: int = 1000) -> int:
         """Apply journal rows that no job has applied; returns how many were applied.
 
-        For the scheduler, every few minutes. Any number of processes may sweep at once.
+        For the scheduler, every few minutes. ``max_rows``: so many at most, 1 or more. Any
+        number of processes may sweep at once. What cannot be applied is in Frappe's Error
+        Log and is tried again later.
 
         Raises UnavailableError when MariaDB is away.
         """
@@ -225,7 +227,8 @@ class SRSPersistenceService:
         """When a question is due after this answer, as naive wall time of the site.
 
         ``response``: ``quality``, and if known ``response_time_ms``, ``stability``,
-        ``next_review_date`` and ``last_review_date`` (wall time) before the answer.
+        ``next_review_date`` and ``last_review_date`` (wall time) before the answer; or with a
+        ready ``new_next_review_date``, which is it.
         """
 
     def _audit_log(

@@ -6,8 +6,8 @@
 pub mod apply;
 pub mod fill;
 pub mod partitions;
-pub mod players;
 pub mod persist;
+pub mod players;
 mod prior;
 pub mod question_info;
 pub mod read;
