@@ -14,7 +14,7 @@ const NOW: i64 = 1_768_816_800_000_000;
 fn item(index: i64) -> Item {
     Item {
         question_id: format!("STAGE-{:08x}:{index}", index * 7_919),
-        quality: (index % 6) as u8,
+        quality: Some((index % 6) as u8),
         response_time_ms: Some(1_500 + index as u32 * 137),
         xp: 20,
         new_stability: 1.0 + index as f64 / 17.0,

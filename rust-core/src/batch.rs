@@ -78,8 +78,10 @@ pub struct Batch {
 pub struct Item {
     /// Which question, in its stored spelling.
     pub question_id: String,
-    /// Quality of the answer, 0 to 5.
-    pub quality: u8,
+    /// Quality of the answer, 0 to 5; `None` where somebody set a state without one, which
+    /// is no review and not logged as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<u8>,
     /// Milliseconds to the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_time_ms: Option<u32>,

@@ -21,11 +21,33 @@ const EXECUTE_JOB_PARAMETERS: [&str; 8] = [
     "site", "method", "event", "job_name", "kwargs", "user", "is_async", "retry",
 ];
 
+/// What a job says besides student, season and answers: its own id and time, and the rest
+/// of the wire format. All of it may be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobOptions {
+    /// RQ's id of the job, if this runs as one.
+    pub job_id: Option<String>,
+    /// When the job was queued, if this runs as one.
+    pub enqueued_at: Option<UtcMicros>,
+    /// Names the submit; the same id of a student has one effect.
+    pub submission_id: Option<String>,
+    /// The attempt that queued it: 32 hex digits.
+    pub attempt: Option<String>,
+    /// SHA-256 of the request: 64 hex digits.
+    pub fingerprint: Option<String>,
+    /// Version of the items' format; without one the items are not complete.
+    pub v: Option<u32>,
+    /// Which door took it: `http`, `python` or `cli`.
+    pub door: Option<String>,
+    /// When it was taken, UTC microseconds since the epoch.
+    pub at: Option<i64>,
+}
+
 /// One call of `persist_review_batch`, as a job carries it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PersistCall {
-    /// RQ's id of the job.
-    pub job_id: String,
+    /// RQ's id of the job; `None` if this is not run as a job.
+    pub job_id: Option<String>,
     /// When the job was put into the queue; `None` if it does not say.
     pub enqueued_at: Option<UtcMicros>,
     /// Which site it belongs to.
@@ -52,6 +74,45 @@ pub struct PersistCall {
 }
 
 impl PersistCall {
+    /// A call with these arguments, from whoever runs or makes it.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the argument: what is there must be right. A call that names
+    /// its submission in a way that cannot be read is not one without a submission.
+    pub fn new(
+        site: &str,
+        user: &str,
+        season: &str,
+        responses: Value,
+        options: JobOptions,
+    ) -> Result<Self> {
+        check_name("user", user)?;
+        check_name("season", season)?;
+        let submission_id = options.submission_id.as_deref();
+        let attempt = options.attempt.as_deref();
+        let fingerprint = options.fingerprint.as_deref();
+        Ok(Self {
+            job_id: options.job_id,
+            enqueued_at: options.enqueued_at,
+            site: site.to_owned(),
+            user: Player::stored(user),
+            season: Season::stored(season),
+            submission_id: submission_id
+                .map(|id| SubmissionId::parse("submission_id", id))
+                .transpose()?,
+            attempt: attempt
+                .map(|hex| bytes("attempt", hex).map(Attempt))
+                .transpose()?,
+            fingerprint: fingerprint
+                .map(|hex| bytes("fingerprint", hex))
+                .transpose()?,
+            v: options.v,
+            door: options.door.map(door).transpose()?,
+            at: options.at,
+            responses,
+        })
+    }
+
     /// Reads a job's hash; `None` if it is not a call of ours, or one that only a worker
     /// in Python can run as it was meant: with callbacks, retries or repeats of its own.
     pub fn from_hash(job_id: &str, hash: &HashMap<String, Vec<u8>>) -> Option<Self> {
@@ -114,67 +175,52 @@ impl PersistCall {
             return None;
         };
         let responses = call.shift_remove("responses")?;
-        let text = |field: &str| call.get(field).and_then(Value::as_str);
-        let user = text("user")?;
-        let season = text("season")?;
-        check_name("user", user).ok()?;
-        check_name("season", season).ok()?;
-        let (user, season) = (Player::stored(user), Season::stored(season));
-        // What is there must be right: a call that names its submission in a way that
-        // cannot be read is not one without a submission.
-        let submission_id = match call.get("submission_id") {
-            None | Some(Value::Null) => None,
-            Some(id) => Some(SubmissionId::parse("submission_id", id.as_str()?).ok()?),
-        };
-        let door = match call.get("door") {
-            None | Some(Value::Null) => None,
-            Some(door) => Some(Door::deserialize(door).ok()?),
-        };
-        Some(Self {
-            job_id: job_id.to_owned(),
+        let text = |field: &str| optional(&call, field, Value::as_str);
+        let options = JobOptions {
+            job_id: Some(job_id.to_owned()),
             enqueued_at,
-            site,
-            submission_id,
-            attempt: text("attempt").and_then(bytes).map(Attempt),
-            fingerprint: text("fingerprint").and_then(bytes),
-            v: call
-                .get("v")
-                .and_then(Value::as_u64)
-                .and_then(|v| u32::try_from(v).ok()),
-            door,
-            at: call.get("at").and_then(Value::as_i64),
-            user,
-            season,
-            responses,
-        })
+            submission_id: text("submission_id")?.map(str::to_owned),
+            attempt: text("attempt")?.map(str::to_owned),
+            fingerprint: text("fingerprint")?.map(str::to_owned),
+            v: optional(&call, "v", |v| u32::try_from(v.as_u64()?).ok())?,
+            door: text("door")?.map(str::to_owned),
+            at: optional(&call, "at", Value::as_i64)?,
+        };
+        Self::new(&site, text("user")??, text("season")??, responses, options).ok()
     }
 
-    /// The submission that this job belongs to: what it names, else derived from the
-    /// job's id, so that a second delivery of the same job is the same submission.
+    /// The submission that this call belongs to: what it names, else derived from the
+    /// job's id, so that a second delivery of the same job is the same submission, else
+    /// a new one.
     pub fn submission_id(&self) -> SubmissionId {
-        self.submission_id
-            .clone()
-            .unwrap_or_else(|| submission_of_job(&self.job_id))
+        match (&self.submission_id, &self.job_id) {
+            (Some(id), _) => id.clone(),
+            (None, Some(job)) => submission_of_job(job),
+            (None, None) => SubmissionId::generate(),
+        }
     }
 
-    /// Whether [`PersistCall::submission`] knows the format of its items. Jobs of the old
-    /// implementation, whose items carry no version, and those of a newer engine are for
-    /// others to run.
+    /// Whether its items are of a format that this version knows: a complete batch of
+    /// ours, or items without version, as the old implementation and direct callers have
+    /// them. What a newer engine queued is for others to run.
     pub fn is_known_format(&self) -> bool {
-        self.v == Some(FORMAT)
+        self.v.is_none_or(|v| v == FORMAT)
+    }
+
+    /// Whether it carries a complete batch of ours, which [`PersistCall::submission`]
+    /// reads.
+    pub fn is_complete(&self) -> bool {
+        self.v.is_some()
     }
 
     /// The submission with its states, ready to apply.
     ///
     /// # Errors
     /// `InvalidInput`, naming the field: only complete calls with items of format
-    /// [`FORMAT`] are understood here, not items without a state.
+    /// [`FORMAT`] are understood here.
     pub fn submission(&self) -> Result<Submission> {
-        let missing = |field: &str| {
-            Error::invalid(format!(
-                "{field} is missing: jobs without a complete batch cannot be applied yet"
-            ))
-        };
+        let missing =
+            |field: &str| Error::invalid(format!("{field} is missing: the batch is not complete"));
         let v = self.v.ok_or_else(|| missing("v"))?;
         if v != FORMAT {
             return Err(Error::invalid(format!(
@@ -221,7 +267,7 @@ fn item(index: usize, value: &Value) -> Result<Item> {
         &format!("responses[{index}].question_id"),
         &item.question_id,
     )?;
-    if item.quality > 5 {
+    if item.quality.is_some_and(|quality| quality > 5) {
         return Err(Error::invalid(format!(
             "responses[{index}].quality must be 0 to 5"
         )));
@@ -268,11 +314,30 @@ fn bind(positional: Vec<Value>, mut keywords: Map<String, Value>) -> Option<Map<
     Some(keywords)
 }
 
+/// An argument that may be missing or null; the outer `None` for one of another type.
+fn optional<'a, T>(
+    call: &'a Map<String, Value>,
+    field: &str,
+    read: impl Fn(&'a Value) -> Option<T>,
+) -> Option<Option<T>> {
+    match call.get(field) {
+        None | Some(Value::Null) => Some(None),
+        Some(value) => read(value).map(Some),
+    }
+}
+
 /// So many bytes from hex.
-fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+fn bytes<const N: usize>(field: &str, text: &str) -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
-    Some(bytes)
+    hex::decode_to_slice(text, &mut bytes).map_err(|e| {
+        Error::invalid(format!("{field} must be {} hex digits", 2 * N)).with_source(e)
+    })?;
+    Ok(bytes)
+}
+
+fn door(name: String) -> Result<Door> {
+    let known = Door::deserialize(Value::String(name));
+    known.map_err(|e| Error::invalid("door must be http, python or cli").with_source(e))
 }
 
 #[cfg(test)]

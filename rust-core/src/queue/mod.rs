@@ -33,7 +33,7 @@ mod keys;
 mod producer;
 mod worker;
 
-pub use call::PersistCall;
+pub use call::{JobOptions, PersistCall};
 pub use job::{EXECUTE_JOB, PERSIST_METHOD, encode_data};
 pub use job_id::persistence_job_id;
 pub use producer::{Enqueued, Producer, Requeued};

@@ -4,7 +4,7 @@
 //! are shown in the cache again while the rows are locked: the submit's own write may not
 //! have come through, and a worker is the last who knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::batch::Submission;
 use crate::store::apply::{self, Applying, Context, Work};
 use crate::store::{journal, partitions};
 use crate::types::{Player, QuestionState, Season, UtcMicros};
-use crate::{Error, Result, failpoint};
+use crate::{Error, ErrorKind, Result, failpoint};
 
 /// How long one try may take: longer than the server lets anybody wait for a lock (50 s),
 /// so that only a server that went silent meets it.
@@ -28,11 +28,30 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// MariaDB's numbers for a deadlock and a lock that did not come in time.
 const TRANSIENT: [u16; 2] = [1213, 1205];
 
+/// Questions of a student that a transaction brought into the table, without subject and
+/// topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NewQuestions {
+    pub(super) player: Player,
+    pub(super) season: Season,
+    pub(super) ids: Vec<String>,
+}
+
 /// Applies all of `work`, in one transaction if all goes well. The outcomes are in its
 /// order; `Ok` also for what was applied before. Retries what may pass by itself; a bad
 /// one does not harm the others.
 pub async fn apply(site: &Site, work: &[Work], worker: &str) -> Vec<Result<()>> {
-    match together(site, work, worker).await {
+    apply_and_tell(site, work, worker, &mut Vec::new()).await
+}
+
+/// As [`apply`]; adds the new questions that came into the table.
+pub(super) async fn apply_and_tell(
+    site: &Site,
+    work: &[Work],
+    worker: &str,
+    new: &mut Vec<NewQuestions>,
+) -> Vec<Result<()>> {
+    match together(site, work, worker, new).await {
         Ok(()) => work.iter().map(|_| Ok(())).collect(),
         Err(error) if work.len() == 1 => vec![failed(site, &work[0], error).await],
         // It would be so for each of them, after as many tries. A connection that broke over
@@ -45,7 +64,7 @@ pub async fn apply(site: &Site, work: &[Work], worker: &str) -> Vec<Result<()>> 
         Err(_) => {
             let mut outcomes = Vec::with_capacity(work.len());
             for one in work {
-                let outcome = together(site, std::slice::from_ref(one), worker).await;
+                let outcome = together(site, std::slice::from_ref(one), worker, new).await;
                 outcomes.push(match outcome {
                     Ok(()) => Ok(()),
                     Err(error) => failed(site, one, error).await,
@@ -70,7 +89,30 @@ async fn failed(site: &Site, work: &Work, error: mysql_async::Error) -> Result<(
     })
 }
 
-async fn together(site: &Site, work: &[Work], worker: &str) -> Result<(), mysql_async::Error> {
+/// Tries something that may fail for a moment, as often as applying is tried.
+pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(
+    site: &Site,
+    work: impl Fn() -> F,
+) -> Result<T> {
+    let mut tries = 0;
+    loop {
+        match work().await {
+            Err(error) if error.kind() == ErrorKind::Unavailable && tries < RETRIES => {
+                tokio::time::sleep(PAUSE * 2_u32.pow(tries)).await;
+                tries += 1;
+                tracing::info!(site = site.config.site, %error, tries, "Trying again");
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn together(
+    site: &Site,
+    work: &[Work],
+    worker: &str,
+    new: &mut Vec<NewQuestions>,
+) -> Result<(), mysql_async::Error> {
     let mut tries = 0;
     loop {
         // A panic over one bad row must not end the worker, which would meet it again at
@@ -81,7 +123,10 @@ async fn together(site: &Site, work: &[Work], worker: &str) -> Result<(), mysql_
             Ok(Err(ours(slow.with_source(elapsed))))
         });
         let error = match tried {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(applied)) => {
+                new.extend(applied);
+                return Ok(());
+            }
             Ok(Err(error)) => error,
             Err(_) => ours(Error::internal("Applying the submit panicked")),
         };
@@ -109,17 +154,18 @@ fn is_away(error: &mysql_async::Error) -> bool {
         mysql_async::Error::Io(_) | mysql_async::Error::Driver(_) => true,
         mysql_async::Error::Other(e) => e
             .downcast_ref::<Error>()
-            .is_some_and(|e| e.kind() == crate::ErrorKind::Unavailable),
+            .is_some_and(|e| e.kind() == ErrorKind::Unavailable),
         mysql_async::Error::Url(_) => false,
     }
 }
 
+/// One try; the new questions that it brought into the table.
 async fn once(
     site: &Site,
     work: &[Work],
     worker: &str,
     tries: u32,
-) -> Result<(), mysql_async::Error> {
+) -> Result<Vec<NewQuestions>, mysql_async::Error> {
     let now = UtcMicros::now();
     let context = Context {
         zone: site.zone(now).await.map_err(ours)?,
@@ -134,8 +180,10 @@ async fn once(
         let mut conn = site.db.conn().await.map_err(ours)?;
         let mut applying = apply::begin(&mut conn, work).await?;
         if applying.rows.is_empty() {
-            return applying.roll_back().await;
+            applying.roll_back().await?;
+            return Ok(Vec::new());
         }
+        let new = new_questions(&applying.rows);
         let cached = show(site, &applying.rows).await;
         match applying.upsert(&context).await {
             Err(error) if partitions::is_missing(&error) && !made_partitions => {
@@ -152,8 +200,27 @@ async fn once(
         failpoint::hit(scope, "apply_committed")
             .await
             .map_err(ours)?;
-        return Ok(());
+        return Ok(new);
     }
+}
+
+fn new_questions(rows: &[Submission]) -> Vec<NewQuestions> {
+    let mut students: BTreeMap<(&Player, &Season), BTreeSet<&str>> = BTreeMap::new();
+    for row in rows {
+        for item in &row.batch.items {
+            if item.before.is_none() && item.subject.is_none() && item.topic.is_none() {
+                let ids = students.entry((&row.key.player, &row.season)).or_default();
+                ids.insert(&item.question_id);
+            }
+        }
+    }
+    let students = students.into_iter();
+    let owned = students.map(|((player, season), ids)| NewQuestions {
+        player: player.clone(),
+        season: season.clone(),
+        ids: ids.into_iter().map(str::to_owned).collect(),
+    });
+    owned.collect()
 }
 
 /// A write for a season without a partition makes it, on a connection of its own: DDL

@@ -3,6 +3,7 @@
 //! Every door calls these functions and translates; a rule that two doors share lives
 //! here or below.
 
+mod answers;
 pub mod apply;
 pub mod fill;
 pub mod partitions;
@@ -11,6 +12,7 @@ pub mod players;
 mod prior;
 pub mod question_info;
 pub mod read;
+mod report;
 pub mod request;
 pub mod schedule;
 pub mod schema;
@@ -19,6 +21,7 @@ pub mod site;
 pub mod sites;
 pub mod submit;
 pub mod sweep;
+mod who;
 pub mod worker;
 
 pub use site::Site;

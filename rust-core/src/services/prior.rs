@@ -9,7 +9,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::Site;
-use super::request::Response;
 use crate::schedule_cache::{Known, Lookup};
 use crate::site_time::SiteZone;
 use crate::store::load::{self, Whose};
@@ -45,7 +44,7 @@ impl Prior {
     }
 }
 
-/// Finds the states of the questions answered.
+/// Finds the states of the questions answered: their ids, in the order of `responses`.
 ///
 /// # Errors
 /// `InvalidInput` for a new question where none may come, or too many; `Unavailable` if
@@ -55,9 +54,9 @@ pub(super) async fn find(
     player: &Player,
     season: &SeasonRow,
     zone: SiteZone,
-    responses: &[Response],
+    answered: &[&str],
 ) -> Result<Prior> {
-    let work = find_unhurried(site, player, season, zone, responses);
+    let work = find_unhurried(site, player, season, zone, answered);
     tokio::time::timeout(PATIENCE, work)
         .await
         .unwrap_or_else(|_| {
@@ -73,12 +72,12 @@ async fn find_unhurried(
     player: &Player,
     season: &SeasonRow,
     zone: SiteZone,
-    responses: &[Response],
+    answered: &[&str],
 ) -> Result<Prior> {
     let mut seen = HashSet::new();
-    let ids: Vec<&str> = responses
+    let ids: Vec<&str> = answered
         .iter()
-        .map(|r| r.question_id.as_str())
+        .copied()
         .filter(|id| seen.insert(*id))
         .collect();
     let mut prior = Prior {
@@ -137,7 +136,7 @@ async fn find_unhurried(
             prior.states.insert(state.question.clone(), state);
         }
     }
-    admit_new(site, &prior, whose, responses, questions).await?;
+    admit_new(site, &prior, whose, answered, questions).await?;
     Ok(prior)
 }
 
@@ -212,11 +211,11 @@ async fn admit_new(
     site: &Site,
     prior: &Prior,
     whose: Whose<'_>,
-    responses: &[Response],
+    answered: &[&str],
     questions: Option<u64>,
 ) -> Result<()> {
-    let is_new = |r: &Response| prior.state(&prior.stored(&r.question_id)).is_none();
-    let Some(first) = responses.iter().position(is_new) else {
+    let is_new = |id: &&str| prior.state(&prior.stored(id)).is_none();
+    let Some(first) = answered.iter().position(is_new) else {
         return Ok(());
     };
     let field = format!("responses[{first}].question_id");
@@ -225,10 +224,10 @@ async fn admit_new(
             "{field} is not one of your questions"
         )));
     }
-    let new: HashSet<QuestionId> = responses
+    let new: HashSet<QuestionId> = answered
         .iter()
-        .filter(|r| is_new(r))
-        .map(|r| prior.stored(&r.question_id))
+        .filter(|id| is_new(id))
+        .map(|id| prior.stored(id))
         .collect();
     let questions = match questions {
         Some(n) => n,

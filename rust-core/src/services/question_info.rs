@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Site;
+use super::apply::NewQuestions;
 use crate::{Error, Result};
 
 /// Subject and topic of a question, each if known.
@@ -38,4 +39,9 @@ pub async fn fill_question_info(
 ) -> Result<u64> {
     let _ = (site, user, season, info);
     Err(Error::internal("not built yet"))
+}
+
+/// Asks Python, by a job, for what apps know of new questions.
+pub(super) async fn ask(site: &Site, new: Vec<NewQuestions>) {
+    let _ = (site, new);
 }

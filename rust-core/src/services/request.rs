@@ -93,70 +93,116 @@ impl SubmitRequest {
     /// they were spelled (number forms, order of fields, extra fields), different for
     /// any other. It is kept in the journal, so the form must never change.
     pub fn fingerprint(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        for response in &self.responses {
-            // Lengths and fixed widths make the concatenation unambiguous.
-            hash.update((response.question_id.len() as u64).to_be_bytes());
-            hash.update(response.question_id.as_bytes());
-            hash.update([response.quality]);
-            match response.response_time_ms {
-                Some(ms) => {
-                    hash.update([1]);
-                    hash.update(ms.to_be_bytes());
-                }
-                None => hash.update([0]),
-            }
-        }
-        hash.finalize().into()
+        fingerprint(&self.responses)
     }
+}
+
+/// See [`SubmitRequest::fingerprint`].
+pub(super) fn fingerprint<'a>(responses: impl IntoIterator<Item = &'a Response>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for response in responses {
+        // Lengths and fixed widths make the concatenation unambiguous.
+        hash.update((response.question_id.len() as u64).to_be_bytes());
+        hash.update(response.question_id.as_bytes());
+        hash.update([response.quality]);
+        match response.response_time_ms {
+            Some(ms) => {
+                hash.update([1]);
+                hash.update(ms.to_be_bytes());
+            }
+            None => hash.update([0]),
+        }
+    }
+    hash.finalize().into()
 }
 
 impl Response {
     /// The `index`-th of `responses`.
     fn parse(index: usize, item: &Value) -> Result<Self> {
-        let Value::Object(fields) = item else {
-            return Err(Error::invalid(format!(
+        Self::from_fields(Fields::of(index, item)?)
+    }
+
+    pub(super) fn from_fields(fields: Fields<'_>) -> Result<Self> {
+        Ok(Self {
+            question_id: fields.question_id()?,
+            quality: fields.quality()?,
+            response_time_ms: fields.response_time_ms()?,
+        })
+    }
+}
+
+/// The fields of one of `responses`, each with its own rule. Errors name index and field.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a> {
+    index: usize,
+    fields: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn of(index: usize, item: &'a Value) -> Result<Self> {
+        match item {
+            Value::Object(fields) => Ok(Self { index, fields }),
+            _ => Err(Error::invalid(format!(
                 "responses[{index}] must be an object with question_id and quality"
-            )));
-        };
-        let path = |field: &str| format!("responses[{index}].{field}");
-        let question_id = match given(fields, "question_id") {
-            Some(Value::String(id)) => {
-                check_name(&path("question_id"), id)?;
-                id.clone()
+            ))),
+        }
+    }
+
+    /// How errors name a field.
+    pub(super) fn path(self, field: &str) -> String {
+        format!("responses[{}].{field}", self.index)
+    }
+
+    /// A field, unless it is missing or null.
+    pub(super) fn given(self, field: &str) -> Option<&'a Value> {
+        given(self.fields, field)
+    }
+
+    pub(super) fn question_id(self) -> Result<String> {
+        self.name("question_id")?
+            .ok_or_else(|| Error::invalid(format!("{} must be a string", self.path("question_id"))))
+    }
+
+    /// A name, if there is one.
+    pub(super) fn name(self, field: &str) -> Result<Option<String>> {
+        match self.given(field) {
+            None => Ok(None),
+            Some(Value::String(name)) => {
+                check_name(&self.path(field), name)?;
+                Ok(Some(name.clone()))
             }
-            _ => {
-                let field = path("question_id");
-                return Err(Error::invalid(format!("{field} must be a string")));
-            }
-        };
-        let quality = given(fields, "quality")
+            Some(_) => Err(Error::invalid(format!(
+                "{} must be a string",
+                self.path(field)
+            ))),
+        }
+    }
+
+    pub(super) fn quality(self) -> Result<u8> {
+        self.given("quality")
             .and_then(|v| integer_within(v, 0, MAX_QUALITY))
             .and_then(|q| u8::try_from(q).ok())
             .ok_or_else(|| {
-                let field = path("quality");
+                let field = self.path("quality");
                 Error::invalid(format!(
                     "{field} must be an integer between 0 and {MAX_QUALITY}"
                 ))
-            })?;
-        let response_time_ms = match given(fields, "response_time_ms") {
-            None => None,
-            Some(value) => Some(
-                integer_within(value, 0, MAX_RESPONSE_TIME_MS)
-                    .and_then(|ms| u32::try_from(ms).ok())
-                    .ok_or_else(|| {
-                        let field = path("response_time_ms");
-                        Error::invalid(format!(
-                            "{field} must be an integer between 0 and {MAX_RESPONSE_TIME_MS}"
-                        ))
-                    })?,
-            ),
+            })
+    }
+
+    pub(super) fn response_time_ms(self) -> Result<Option<u32>> {
+        let Some(value) = self.given("response_time_ms") else {
+            return Ok(None);
         };
-        Ok(Self {
-            question_id,
-            quality,
-            response_time_ms,
-        })
+        integer_within(value, 0, MAX_RESPONSE_TIME_MS)
+            .and_then(|ms| u32::try_from(ms).ok())
+            .map(Some)
+            .ok_or_else(|| {
+                let field = self.path("response_time_ms");
+                Error::invalid(format!(
+                    "{field} must be an integer between 0 and {MAX_RESPONSE_TIME_MS}"
+                ))
+            })
     }
 }
 

@@ -67,14 +67,22 @@ pub(super) async fn active(site: &Site, now: UtcMicros) -> Result<Option<Arc<Sea
     find(site, "", now).await
 }
 
+/// The season of this name, archived or not.
+///
+/// # Errors
+/// `NotFound` for an unknown one.
+pub(super) async fn named(site: &Site, name: &str, now: UtcMicros) -> Result<Arc<SeasonRow>> {
+    find(site, name, now)
+        .await?
+        .ok_or_else(|| Error::not_found(format!("Season {name} does not exist")))
+}
+
 /// The season that a student asked for.
 ///
 /// # Errors
 /// `NotFound` for an unknown one, `InvalidInput` for an archived one.
 pub(super) async fn asked(site: &Site, name: &str, now: UtcMicros) -> Result<Arc<SeasonRow>> {
-    let row = find(site, name, now)
-        .await?
-        .ok_or_else(|| Error::not_found(format!("Season {name} does not exist")))?;
+    let row = named(site, name, now).await?;
     if row.archived {
         let message = format!("Season {} has ended and is archived", row.name);
         return Err(Error::invalid(message));

@@ -15,17 +15,15 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::prior::{self, Prior};
+use super::answers::Answers;
 pub use super::request::{Response, SubmitRequest};
-use super::{Site, fill, seasons};
-use crate::batch::{Attempt, Batch, Before, Door, FORMAT, Item, Submission, SubmissionKey};
+use super::{Site, fill, prior, seasons};
+use crate::batch::{Attempt, Batch, Door, FORMAT, Submission, SubmissionKey};
 use crate::queue::persistence_job_id;
-use crate::scheduling::{self, Answer};
 use crate::servers::mariadb::MariaDb;
-use crate::site_time::SiteZone;
 use crate::store::journal::{self, Inserted};
 use crate::store::seasons::SeasonRow;
-use crate::types::{Player, QuestionState, UtcMicros, Version};
+use crate::types::{Player, UtcMicros};
 use crate::{Error, ErrorKind, Result, failpoint};
 
 /// How long the journal row may take before the submit is refused.
@@ -88,8 +86,14 @@ async fn take(
         .await?
         .ok_or_else(|| Error::invalid("No season is active"))?;
     let zone = site.zone(now).await?;
-    let prior = prior::find(site, player, &season, zone, &request.responses).await?;
+    let answered = request.responses.iter().map(|r| r.question_id.as_str());
+    let answered: Vec<&str> = answered.collect();
+    let prior = prior::find(site, player, &season, zone, &answered).await?;
     failpoint::hit(scope, "after_state").await?;
+    let mut answers = Answers::new(&site.config.srs, &prior, zone, now);
+    for response in &request.responses {
+        answers.answer(response);
+    }
 
     let submission = Submission {
         key: SubmissionKey {
@@ -103,7 +107,7 @@ async fn take(
             v: FORMAT,
             door,
             at: now.0,
-            items: answer(site, &prior, &request.responses, zone, now),
+            items: answers.into_items(),
         },
     };
     let (journaled, queued) =
@@ -122,73 +126,8 @@ async fn take(
     show(site, &season, &winner, prior.cached).await
 }
 
-/// The answered questions with the states that the answers lead to.
-fn answer(
-    site: &Site,
-    prior: &Prior,
-    responses: &[Response],
-    zone: SiteZone,
-    now: UtcMicros,
-) -> Vec<Item> {
-    let srs = &site.config.srs;
-    let mut items: Vec<Item> = Vec::with_capacity(responses.len());
-    for response in responses {
-        let question = prior.stored(&response.question_id);
-        // A question may come twice: the second answer meets what the first made of it.
-        let earlier = items
-            .iter()
-            .rev()
-            .find(|i| i.question_id == question.as_str());
-        let before = earlier
-            .map(Item::state)
-            .or_else(|| prior.state(&question).cloned());
-        let after = scheduling::schedule(
-            before.as_ref().map(|state| scheduling::Before {
-                stability: state.stability,
-                due: state.due,
-                last_review: state.last_review,
-            }),
-            Answer {
-                quality: response.quality,
-                response_time_ms: response.response_time_ms,
-            },
-            now,
-            &srs.scheduler,
-        );
-        let due = zone.settle(after.due);
-        items.push(Item {
-            question_id: question.as_str().to_owned(),
-            quality: response.quality,
-            response_time_ms: response.response_time_ms,
-            xp: srs.xp.for_quality(response.quality),
-            new_stability: after.stability.to_f64(),
-            new_next_review_date: zone.iso(due),
-            due_us: due.0,
-            last_review_us: now.0,
-            review_version: before
-                .as_ref()
-                .map_or(Version(0), |s| s.version)
-                .next(now)
-                .0,
-            subject: before.as_ref().and_then(|s| s.subject.clone()),
-            topic: before.as_ref().and_then(|s| s.topic.clone()),
-            before: before.as_ref().map(before_answer),
-        });
-    }
-    items
-}
-
-fn before_answer(state: &QuestionState) -> Before {
-    Before {
-        stability: state.stability.to_f64(),
-        due_us: state.due.0,
-        last_review_us: state.last_review.map(|t| t.0),
-        review_version: state.version.0,
-    }
-}
-
 /// The durable point.
-async fn write_journal(site: &Site, submission: &Submission) -> Result<Inserted> {
+pub(super) async fn write_journal(site: &Site, submission: &Submission) -> Result<Inserted> {
     let away = || Error::unavailable("The answers could not be stored in time", COME_BACK);
     let mut conn = site.db.conn().await?;
     let inserted = match timeout(JOURNAL_BUDGET, journal::insert(&mut conn, submission)).await {
@@ -220,7 +159,7 @@ async fn enqueue(site: &Site, submission: &Submission) -> Result<()> {
 }
 
 /// The attempt whose row is in the journal, for one that came later.
-async fn winner(site: &Site, ours: &Submission) -> Result<Submission> {
+pub(super) async fn winner(site: &Site, ours: &Submission) -> Result<Submission> {
     let unreadable = || Error::unavailable("The same answers are being stored", COME_BACK);
     let winner = match timeout(WINNER_BUDGET, journal::find(&site.db, &ours.key)).await {
         Ok(Ok(Some(winner))) => winner,

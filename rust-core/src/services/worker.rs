@@ -13,31 +13,23 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Site, Sites, apply};
+use super::{Site, Sites, apply, persist, question_info, report, sweep};
 use crate::config::Secret;
 use crate::queue::{QueueWorker, TakenJob, WorkerOptions};
-use crate::servers::mariadb::MariaDb;
 use crate::store::apply::Work;
-use crate::store::{error_log, journal};
 use crate::types::UtcMicros;
 use crate::{Error, Result};
 
 /// Jobs of one transaction.
 const JOBS: usize = 64;
-/// Journal rows of one transaction.
-const ROWS: u32 = 64;
 /// How long a journal row waits for its job, in seconds.
 const JOB_OVERDUE_S: u32 = 30;
 /// How often the journal is looked through.
 const SWEEP: Duration = Duration::from_secs(5);
-/// How long looking through the journal may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How often RQ hears that the worker lives.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Pause after the queue was found away.
 const QUEUE_AWAY: Duration = Duration::from_secs(1);
-/// What operators search Frappe's Error Log for.
-const ERROR_TITLE: &str = "SRSPersistenceService";
 
 /// What a worker is to do.
 #[derive(Debug, Clone)]
@@ -119,7 +111,7 @@ async fn work(
         }
         if Instant::now() >= next_sweep {
             for name in &names {
-                sweep(&sites, name, worker.name()).await;
+                sweep_one(&sites, name, worker.name()).await;
             }
             next_sweep = Instant::now() + SWEEP;
         }
@@ -154,31 +146,10 @@ async fn work(
 }
 
 /// Applies rows whose job is late or lost.
-async fn sweep(sites: &Sites, name: &str, worker: &str) {
+async fn sweep_one(sites: &Sites, name: &str, worker: &str) {
     let swept = async {
         let site = sites.get(name).await?;
-        loop {
-            let overdue = journal::overdue(&site.db, JOB_OVERDUE_S, ROWS);
-            let keys = MariaDb::within(PATIENCE, overdue).await?;
-            let work: Vec<Work> = keys
-                .into_iter()
-                .map(|key| Work {
-                    key,
-                    job_id: None,
-                    submission: None,
-                })
-                .collect();
-            let mut failed = false;
-            for (outcome, work) in apply::apply(&site, &work, worker).await.iter().zip(&work) {
-                if let Err(error) = outcome {
-                    failed = true;
-                    report(&site, work.key.submission.as_str(), error).await;
-                }
-            }
-            if failed || work.len() < ROWS as usize {
-                return Ok::<_, Error>(());
-            }
-        }
+        sweep::overdue(&site, worker, JOB_OVERDUE_S, u32::MAX).await
     };
     if let Err(error) = swept.await {
         tracing::warn!(
@@ -213,7 +184,16 @@ async fn run_jobs(sites: &Sites, worker: &QueueWorker, jobs: Vec<TakenJob>) {
 
 async fn run_jobs_of(site: &Site, worker: &QueueWorker, jobs: Vec<TakenJob>) {
     let (mut readable, mut work) = (Vec::new(), Vec::new());
-    for job in jobs {
+    let (mut done, mut new) = (Vec::new(), Vec::new());
+    for job in &jobs {
+        if !job.call.is_complete() {
+            // Rare, and each computes from what the one before made of the table.
+            match persist::run(site, &job.call, worker.name(), &mut new).await {
+                Ok(persisted) => done.push((job, persisted.processed_count)),
+                Err(error) => fail(site, worker, job, &error).await,
+            }
+            continue;
+        }
         match job.call.submission() {
             Ok(submission) => {
                 work.push(Work {
@@ -223,54 +203,35 @@ async fn run_jobs_of(site: &Site, worker: &QueueWorker, jobs: Vec<TakenJob>) {
                 });
                 readable.push(job);
             }
-            Err(error) => fail(site, worker, &job, &error).await,
+            Err(error) => fail(site, worker, job, &error).await,
         }
     }
-    let outcomes = apply::apply(site, &work, worker.name()).await;
-    let mut done = Vec::new();
-    for ((job, work), outcome) in readable.iter().zip(&work).zip(outcomes) {
+    let outcomes = apply::apply_and_tell(site, &work, worker.name(), &mut new).await;
+    for ((job, work), outcome) in readable.into_iter().zip(&work).zip(outcomes) {
         match outcome {
             Ok(()) => {
                 let count = work.submission.as_ref().map_or(0, |s| s.batch.items.len());
-                done.push((job, json!({"success": true, "processed_count": count})));
+                done.push((job, count as u64));
             }
             Err(error) => fail(site, worker, job, &error).await,
         }
     }
+    let done: Vec<_> = done
+        .into_iter()
+        .map(|(job, count)| (job, json!({"success": true, "processed_count": count})))
+        .collect();
     let done = done.iter().map(|(job, result)| (*job, result));
     note(worker.finish_all(done, UtcMicros::now()).await);
+    question_info::ask(site, new).await;
 }
 
 async fn fail(site: &Site, worker: &QueueWorker, job: &TakenJob, error: &Error) {
-    report(site, job.id(), error).await;
+    report::not_applied(site, job.id(), error).await;
     note(
         worker
             .fail(job, &format!("{error:?}"), UtcMicros::now())
             .await,
     );
-}
-
-/// Tells the operator, in the log and in Frappe's Error Log.
-async fn report(site: &Site, what: &str, error: &Error) {
-    tracing::error!(
-        site = site.config.site,
-        job = what,
-        ?error,
-        "A submit could not be applied"
-    );
-    let text = format!("{what}\n{error:?}");
-    let written = async {
-        let now = UtcMicros::now();
-        let wall = site.zone(now).await?.to_wall(now);
-        error_log::write(&site.db, ERROR_TITLE, &text, wall).await
-    };
-    if let Err(error) = written.await {
-        tracing::warn!(
-            site = site.config.site,
-            ?error,
-            "The Error Log could not be written"
-        );
-    }
 }
 
 fn note(result: Result<()>) {

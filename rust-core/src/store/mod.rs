@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod error_log;
 pub mod journal;
+pub mod links;
 pub mod load;
 pub mod migrate;
 pub mod partitions;

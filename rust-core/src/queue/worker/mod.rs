@@ -76,6 +76,7 @@ impl State {
 /// A job that this worker has taken and must finish, fail or put back.
 #[derive(Debug, Clone)]
 pub struct TakenJob {
+    id: String,
     /// What it asks for.
     pub call: PersistCall,
     /// RQ's name of the queue that it came from.
@@ -94,7 +95,7 @@ pub struct TakenJob {
 impl TakenJob {
     /// RQ's id.
     pub fn id(&self) -> &str {
-        &self.call.job_id
+        &self.id
     }
 
     /// Its member of the registry of started jobs: RQ 2 registers runs, not jobs.

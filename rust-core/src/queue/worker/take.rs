@@ -56,8 +56,8 @@ pub(super) struct Left {
 impl QueueWorker {
     /// Takes up to `max` of our jobs, oldest first; none while RQ's workers are suspended.
     ///
-    /// Ours are calls of `persist_review_batch` in a format that this version knows, for
-    /// one of this worker's sites. All others stay as they are. An empty queue costs one
+    /// Ours are calls of `persist_review_batch` in a format that this version knows, the old
+    /// implementation's included, for one of this worker's sites. All others stay as they are. An empty queue costs one
     /// round trip.
     ///
     /// # Errors
@@ -186,6 +186,7 @@ impl QueueWorker {
         // RQ means "no limit" by -1; a worker that died must still be noticed.
         let timeout = number("timeout").filter(|t| (1..=86_400).contains(t));
         Some(TakenJob {
+            id: id.to_owned(),
             call,
             queue: queue.to_owned(),
             execution: has_executions(self.rq_major)

@@ -83,6 +83,9 @@ pub(super) async fn review_log(tx: &mut Transaction<'_>, rows: &[Submission]) ->
     let mut out = Vec::new();
     for s in rows {
         for (seq, item) in s.batch.items.iter().enumerate() {
+            let Some(quality) = item.quality else {
+                continue;
+            };
             let before = item.before;
             out.push(vec![
                 Value::Bytes(s.key.player.as_str().as_bytes().to_vec()),
@@ -91,7 +94,7 @@ pub(super) async fn review_log(tx: &mut Transaction<'_>, rows: &[Submission]) ->
                 utc(s.batch.at),
                 Value::Bytes(s.season.as_str().as_bytes().to_vec()),
                 Value::Bytes(item.question_id.as_bytes().to_vec()),
-                item.quality.into(),
+                quality.into(),
                 item.response_time_ms.into(),
                 before
                     .map(|b| Stability::from_f64(b.stability).to_decimal())
