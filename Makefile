@@ -7,6 +7,8 @@ CARGO ?= cargo
 PYTHON ?= python3
 RQ_VERSIONS := 1.15 1.16 2.6 3
 VENVS := target/venvs
+PY := $(VENVS)/py/bin/python
+MATURIN := $(VENVS)/py/bin/maturin
 # The tests' package switches failpoints on; a program for others is built without it.
 RELEASE := $(CARGO) build --locked --release -p memora-sidecar
 
@@ -23,27 +25,53 @@ demo: servers
 .PHONY: test ## Run all tests on private servers, in parallel
 test: servers venvs
 	$(CARGO) test --locked -p memora-core -p memora-sidecar -p memora-tests $(ARGS)
+	$(MAKE) test-python
 
 .PHONY: test-long ## Run the longer suites too
 test-long: servers venvs
 	$(CARGO) test --locked -p memora-core -p memora-sidecar -p memora-tests $(ARGS) -- --include-ignored
+	$(MAKE) test-python PYTEST_ARGS="-m ''"
+
+.PHONY: test-python ## Run the tests of the wheel alone (PYTEST_ARGS="-k fork")
+test-python: servers $(VENVS)/py/.made
+	$(CARGO) build --locked -p memora-tests --bin memora-stage
+	rm -f target/test-wheels/*.whl
+	$(MATURIN) build --quiet --profile dev --features failpoints --locked --out target/test-wheels
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/test-wheels/*.whl
+	$(PY) -m pytest -q $(PYTEST_ARGS)
 
 .PHONY: bench ## Measure (docs/PERFORMANCE.md has the figures and what they mean)
 bench: servers
 	$(CARGO) bench --locked -p memora-benches $(ARGS)
 
+.PHONY: bench-python ## Measure calls from Python beside redis-py doing the same
+bench-python: servers wheel $(VENVS)/bench/.made
+	$(CARGO) build --locked -p memora-tests --bin memora-stage
+	$(VENVS)/bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
+	$(VENVS)/bench/bin/python benches/python/calls.py $(ARGS)
+
 .PHONY: build ## Build target/release/memora-srs
 build:
 	$(RELEASE)
 
+.PHONY: wheel ## Build the Python module: target/wheels/memora_srs-*.whl
+wheel: $(VENVS)/build/.made
+	rm -f target/wheels/*.whl
+	$(VENVS)/build/bin/maturin build --quiet --release --locked --out target/wheels
+	@ls target/wheels/*.whl
+
 .PHONY: lint ## Check format and lints; warnings are errors
-lint:
+lint: $(VENVS)/py/.made
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(PY) -m ruff format --check --quiet
+	$(PY) -m ruff check --quiet
+	$(PY) -m mypy
 
 .PHONY: fmt ## Format
-fmt:
+fmt: $(VENVS)/py/.made
 	$(CARGO) fmt --all
+	$(PY) -m ruff format --quiet
 
 .PHONY: docs ## Build the documentation of the code; warnings are errors
 docs:
@@ -75,6 +103,16 @@ $(VENVS)/rq-%/.made: tests/python/requirements-rq-%.txt
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# One for the tests of the wheel, one that builds wheels, one for benches.
+$(VENVS)/py/.made: tests/python/requirements.txt tests/python/requirements-build.txt
+$(VENVS)/build/.made: tests/python/requirements-build.txt
+$(VENVS)/bench/.made: benches/python/requirements.txt
+$(VENVS)/py/.made $(VENVS)/build/.made $(VENVS)/bench/.made:
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(^:%=-r %)
 	touch $@
 
 .PHONY: clean ## Remove everything that was built

@@ -56,6 +56,7 @@ mod with_feature {
                 let action = match action {
                     "exit" => Action::Exit,
                     "fail" => Action::Fail,
+                    "panic" => Action::Panic,
                     _ => return None,
                 };
                 Some(((ANY.to_owned(), point.to_owned()), action))

@@ -1,13 +1,13 @@
 """RQ's own tools, for tests: one command a call, JSON in (the last argument) and out.
 
-    rq_tool.py <redis url> <queue> enqueue <jobs>   as frappe.enqueue does; a list of
-                                        {"job_id", "kwargs"[, "positional", "function"]}
-    rq_tool.py <redis url> <queue> burst            RQ's own worker, until the queue is empty
-    rq_tool.py <redis url> <queue> show             what RQ knows of queue, jobs, workers
-    rq_tool.py <redis url> <queue> clean            RQ's housekeeping, a day from now
-    rq_tool.py <redis url> <queue> requeue          all failed jobs once more
-    rq_tool.py <redis url> <queue> delete <ids>     as an operator does
-    rq_tool.py <redis url> <queue> suspend|resume   all workers
+rq_tool.py <redis url> <queue> enqueue <jobs>   as frappe.enqueue does; a list of
+                                    {"job_id", "kwargs"[, "positional", "function"]}
+rq_tool.py <redis url> <queue> burst            RQ's own worker, until the queue is empty
+rq_tool.py <redis url> <queue> show             what RQ knows of queue, jobs, workers
+rq_tool.py <redis url> <queue> clean            RQ's housekeeping, a day from now
+rq_tool.py <redis url> <queue> requeue          all failed jobs once more
+rq_tool.py <redis url> <queue> delete <ids>     as an operator does
+rq_tool.py <redis url> <queue> suspend|resume   all workers
 """
 
 import json

@@ -65,6 +65,16 @@ pub async fn get_review_session(
     request: &ReviewRequest,
     now: UtcMicros,
 ) -> Result<ReviewSession> {
+    answer(site, player, request, now, true).await
+}
+
+async fn answer(
+    site: &Arc<Site>,
+    player: &Player,
+    request: &ReviewRequest,
+    now: UtcMicros,
+    from_cache: bool,
+) -> Result<ReviewSession> {
     let season = match &request.season {
         Some(name) => Some(seasons::asked(site, name, now).await?),
         None => seasons::active(site, now).await?,
@@ -90,7 +100,7 @@ pub async fn get_review_session(
         player,
         season: &season,
         subject,
-        cached: cached && season.enable_redis,
+        cached: from_cache && cached && season.enable_redis,
         limit: request.limit as usize,
         now,
     };
@@ -104,6 +114,33 @@ pub async fn get_review_session(
         is_degraded,
         season: season.name.as_str().to_owned(),
     })
+}
+
+/// Answers as [`get_review_session`] does while Redis is away: from the table and the
+/// journal alone, and says so.
+///
+/// # Errors
+/// As [`get_review_session`].
+pub async fn get_reviews_safe_mode(
+    site: &Arc<Site>,
+    player: &Player,
+    request: &ReviewRequest,
+    now: UtcMicros,
+) -> Result<ReviewSession> {
+    let session = answer(site, player, request, now, false).await?;
+    Ok(ReviewSession {
+        is_degraded: true,
+        ..session
+    })
+}
+
+/// The name of the season that is active now.
+///
+/// # Errors
+/// `Unavailable` if it was never read and the database is away.
+pub async fn active_season(site: &Site, now: UtcMicros) -> Result<Option<String>> {
+    let season = seasons::active(site, now).await?;
+    Ok(season.map(|season| season.name.as_str().to_owned()))
 }
 
 /// What is looked for.

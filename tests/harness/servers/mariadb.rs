@@ -77,6 +77,11 @@ impl MariaDb {
         self.port
     }
 
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> u32 {
+        self.process().id()
+    }
+
     /// Its unix socket.
     pub fn socket(&self) -> PathBuf {
         socket(&self.dir)

@@ -76,6 +76,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> u32 {
+        self.process().id()
+    }
+
     /// Its unix socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("redis.sock")

@@ -1,0 +1,187 @@
+"""Each call from Python beside redis-py doing the same command, in one run, interleaved.
+
+    make bench-python
+
+Both talk to one private Redis over loopback and each has one connection; redis-py parses
+with hiredis, as in Frappe. A round makes each call once, ours and theirs in turn, so that
+whatever else the machine does meets both. Medians, and their ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+
+from memora_srs import ReviewService, SRSRedisManager
+
+STAGE = Path(__file__).parents[2] / "target/debug/memora-stage"
+USER, SEASON = "ann@example.com", "SEASON-2026"
+QUESTIONS, DUE, BATCH = 1000, 300, 100
+
+
+@dataclass
+class Pair:
+    """One call, ours and redis-py's."""
+
+    name: str
+    ours: Callable[[], object]
+    theirs: Callable[[], object]
+    target: float | None
+    ours_ns: list[int] = field(default_factory=list)
+    theirs_ns: list[int] = field(default_factory=list)
+
+    def time_both(self) -> None:
+        """Make both calls once."""
+        self.ours_ns.append(timed(self.ours))
+        self.theirs_ns.append(timed(self.theirs))
+
+    def line(self) -> str:
+        """Both medians in microseconds, their ratio and what it should be."""
+        ours, theirs = statistics.median(self.ours_ns), statistics.median(self.theirs_ns)
+        target = "" if self.target is None else f"{self.target:.1f}"
+        return row(
+            self.name, f"{ours / 1e3:.1f}", f"{theirs / 1e3:.1f}", f"{ours / theirs:.2f}", target
+        )
+
+
+def row(name: str, *columns: str) -> str:
+    """One line of the table."""
+    return f"{name:48}" + "".join(f"{column:>10}" for column in columns)
+
+
+def timed(call: Callable[[], object]) -> int:
+    """Nanoseconds that a call takes."""
+    began = time.perf_counter_ns()
+    call()
+    return time.perf_counter_ns() - began
+
+
+def pairs(site: str, sites_path: str) -> list[Pair]:
+    """Everything that is measured, with a schedule that is cached."""
+    manager = SRSRedisManager(site, sites_path)
+    reviews = ReviewService(site, sites_path)
+    client = redis.Redis.from_url(manager.redis_url(), decode_responses=True)
+    manager.get_due_items_with_rehydration(USER, SEASON)
+    assert manager.count_due_items(USER, SEASON) == DUE
+    later = time.time() + 1e6
+    items = {f"STAGE-{i // 10:03}:{i % 10}": float(int(later) + i) for i in range(900, 900 + BATCH)}
+    one = next(iter(items))
+
+    def key() -> str:
+        return f"srs:{USER}:{SEASON}"
+
+    def each() -> None:
+        for question, score in items.items():
+            client.zadd(key(), {question: score})
+
+    def pipelined() -> None:
+        with client.pipeline(transaction=False) as pipe:
+            for question, score in items.items():
+                pipe.zadd(key(), {question: score})
+            pipe.execute()
+
+    def due() -> object:
+        return client.zrangebyscore(key(), "-inf", time.time(), start=0, num=20)
+
+    def scores() -> object:
+        return dict(client.zrange(key(), 0, -1, withscores=True))
+
+    def batch() -> object:
+        return manager.add_batch(USER, SEASON, items)
+
+    return [
+        Pair(
+            "get_due_items(limit=20) / ZRANGEBYSCORE",
+            lambda: manager.get_due_items(USER, SEASON, 20),
+            due,
+            1.1,
+        ),
+        Pair(
+            "count_due_items / ZCOUNT",
+            lambda: manager.count_due_items(USER, SEASON),
+            lambda: client.zcount(key(), "-inf", time.time()),
+            1.1,
+        ),
+        Pair(
+            "add_item / ZADD",
+            lambda: manager.add_item(USER, SEASON, one, items[one]),
+            lambda: client.zadd(key(), {one: items[one]}),
+            1.1,
+        ),
+        Pair(
+            "remove_item (not there) / ZREM",
+            lambda: manager.remove_item(USER, SEASON, "none"),
+            lambda: client.zrem(key(), "none"),
+            1.1,
+        ),
+        Pair("is_available / PING", manager.is_available, client.ping, 1.1),
+        Pair("_make_key / f-string", lambda: manager._make_key(USER, SEASON), key, None),
+        Pair(f"add_batch({BATCH}) / {BATCH} ZADD", batch, each, 0.5),
+        Pair(f"add_batch({BATCH}) / pipeline of {BATCH} ZADD", batch, pipelined, 0.5),
+        Pair(
+            f"add_batch({BATCH}) / one ZADD of {BATCH}",
+            batch,
+            lambda: client.zadd(key(), items),
+            None,
+        ),
+        Pair(
+            f"get_all_scores ({QUESTIONS}) / ZRANGE WITHSCORES",
+            lambda: manager.get_all_scores(USER, SEASON),
+            scores,
+            0.5,
+        ),
+        Pair(
+            "get_review_session(20) / ZRANGEBYSCORE",
+            lambda: reviews.get_review_session(USER),
+            due,
+            None,
+        ),
+    ]
+
+
+def main() -> None:
+    """Start private servers, measure, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=2000)
+    rounds = parser.parse_args().rounds
+    wanted = {"students": [{"name": USER, "questions": QUESTIONS, "due": DUE}]}
+    with subprocess.Popen(
+        [STAGE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as stage:
+        assert stage.stdin
+        assert stage.stdout
+        print(json.dumps(wanted), file=stage.stdin, flush=True)
+        made = json.loads(stage.stdout.readline())
+        measured = pairs(made["site"], made["sites_path"])
+        for pair in measured:
+            for _ in range(100):
+                pair.time_both()
+            pair.ours_ns.clear()
+            pair.theirs_ns.clear()
+        for _ in range(rounds):
+            for pair in measured:
+                pair.time_both()
+        stage.stdin.close()
+    print(row(f"median of {rounds}, µs", "memora", "redis-py", "ratio", "target"))
+    for pair in measured:
+        print(pair.line())
+    missed = [
+        p.name
+        for p in measured
+        if p.target and statistics.median(p.ours_ns) > p.target * statistics.median(p.theirs_ns)
+    ]
+    if missed:
+        sys.exit("over the target: " + ", ".join(missed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,498 @@
+"""Native part of ``memora_srs``; import from ``memora_srs``, not from here."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, TypeAlias
+
+from typing_extensions import disjoint_base
+
+from memora_srs.types import (
+    CacheStats,
+    MigrationPlan,
+    MigrationReport,
+    Partition,
+    PersistResult,
+    PlayerMoved,
+    PlayerRemoved,
+    ReviewSession,
+    Schedule,
+    SubmitAnswer,
+)
+
+_Path: TypeAlias = str | os.PathLike[str]
+_Progress: TypeAlias = Callable[[str, str, int, int], object]
+
+__all__ = [
+    "PartitionManager",
+    "Players",
+    "ReviewService",
+    "SRSArchiver",
+    "SRSPersistenceService",
+    "SRSReconciliationService",
+    "SRSRedisManager",
+    "SafeModeManager",
+    "Schema",
+    "__version__",
+    "schedule",
+    "xp_for_quality",
+]
+
+__version__: str
+
+@disjoint_base
+class SRSRedisManager:
+    """One site's schedules in Redis: sorted sets of question ids by due time."""
+
+    def __new__(cls, site: str, sites_path: _Path = ".") -> SRSRedisManager:
+        """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
+
+    def add_item(
+        self,
+        user: str,
+        season: str,
+        question_id: str,
+        next_review_ts: float,
+        ttl: int | None = None,
+    ) -> bool:
+        """Set when a question is due; True when it was stored.
+
+        ``next_review_ts``: UTC epoch seconds. ``ttl``: seconds until the key expires if
+        this call makes it (default 30 days). A schedule that is not cached is not made
+        complete by this: the next read fills it from the table, and keeps this item.
+
+        Raises InvalidInputError for a name or time that cannot be, UnavailableError when
+        Redis is away.
+        """
+
+    def add_batch(
+        self,
+        user: str,
+        season: str,
+        items: Mapping[str, float],
+        ttl: int | None = None,
+    ) -> bool:
+        """Set when several questions are due, in one step; True when they were stored.
+
+        ``items``: UTC epoch seconds by question id. Otherwise as ``add_item``.
+        """
+
+    def remove_item(self, user: str, season: str, question_id: str) -> bool:
+        """Take a question out of the cached schedule; True if it was there.
+
+        The table is not changed: a later fill brings a question back that has a row.
+
+        Raises UnavailableError when Redis is away.
+        """
+
+    def get_due_items(self, user: str, season: str, limit: int = 20) -> list[str]:
+        """Ids of the questions that are due now, most overdue first, at most ``limit``.
+
+        Asks the cache alone: a schedule that is not cached has no items.
+
+        Raises InvalidInputError for a limit outside 1 to 10,000, UnavailableError when Redis
+        is away.
+        """
+
+    def get_due_items_with_rehydration(
+        self, user: str, season: str, limit: int = 20
+    ) -> tuple[list[str], bool]:
+        """As ``get_due_items``, filling a schedule that is not cached from the table first.
+
+        The second value is True when this call filled the cache. Where another process fills
+        it, or the season is not cached, the table answers.
+
+        Raises InvalidInputError for a limit outside 1 to 10,000 or an archived season,
+        NotFoundError for an unknown one, UnavailableError when Redis or MariaDB is away.
+        """
+
+    def count_due_items(self, user: str, season: str) -> int:
+        """Count the questions that are due now in the cached schedule; 0 if it is not cached.
+
+        Raises UnavailableError when Redis is away.
+        """
+
+    def get_all_scores(self, user: str, season: str) -> dict[str, float]:
+        """All questions of the cached schedule with their due time, UTC epoch seconds.
+
+        Empty if it is not cached. Raises UnavailableError when Redis is away.
+        """
+
+    def clear_user_cache(self, user: str, season: str) -> bool:
+        """Remove a student's schedule and its companion keys from Redis; the table stays.
+
+        True if there was one. Raises UnavailableError when Redis is away.
+        """
+
+    def get_cache_stats(self, user: str, season: str) -> CacheStats:
+        """Size of a student's cached schedule.
+
+        Raises UnavailableError when Redis is away.
+        """
+
+    def is_available(self) -> bool:
+        """Whether Redis answers a command now. Never raises for a server that is away."""
+
+    def rebuild_season_cache(self, season_name: str, batch_size: int = 1000) -> dict[str, Any]:
+        """Fill the schedules of all students of a season. Not built yet: NotImplementedError."""
+
+    def redis_url(self) -> str:
+        """URL of the Redis that holds the schedules, password included: never log it.
+
+        Raises ConfigError when the site's configuration is wrong, NotFoundError when there
+        is no such site.
+        """
+
+    def _make_key(self, user: str, season: str) -> str:
+        """Key of a student's schedule, ``srs:<user>:<season>`` with the site's prefix."""
+
+@disjoint_base
+class SRSPersistenceService:
+    """Applies accepted answers to the table."""
+
+    MAX_RETRIES: ClassVar[int]
+    RETRY_DELAY_BASE: ClassVar[int]
+    RETRY_DELAY_MAX: ClassVar[int]
+
+    def __new__(cls, site: str, sites_path: _Path = ".") -> SRSPersistenceService:
+        """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
+
+    def persist_review_batch(
+        self,
+        responses: Sequence[Mapping[str, Any]] | str,
+        user: str,
+        season: str,
+        retry_count: int = 0,
+        *,
+        job_id: str | None = None,
+        enqueued_at: datetime | float | None = None,
+        submission_id: str | None = None,
+        attempt: str | None = None,
+        fingerprint: str | None = None,
+        v: int | None = None,
+        door: str | None = None,
+        at: int | None = None,
+    ) -> PersistResult:
+        """Apply one batch of answers, once, however often it is called.
+
+        The parameters are those of the RQ job, a wire format; ``job_id`` and
+        ``enqueued_at`` are the job's own (a naive datetime is UTC, as RQ has it; a number
+        is UTC epoch seconds). What is applied is the journal row that the batch names, and
+        the row is made from the job if it is missing. Answers without a computed state, as
+        the implementation before this one queued them, are computed here, as of
+        ``enqueued_at``.
+
+        Deadlocks, lock waits and lost connections are tried again ``MAX_RETRIES`` times,
+        ``RETRY_DELAY_BASE`` seconds apart at first, ``RETRY_DELAY_MAX`` at most. After
+        that, and at once for answers that cannot be applied, the row stays in the journal
+        for the sweeper and an operator, and the error is raised: the job fails.
+        """
+
+    def persist_single_review(self, response: Mapping[str, Any], user: str, season: str) -> bool:
+        """Take and apply one answer now; True when it is in the table.
+
+        ``response``: ``question_id``, ``quality`` (0 to 5), ``response_time_ms``
+        (optional), or with a ready state as in ``persist_review_batch``.
+        """
+
+    def get_persistence_status(self, job_id: str) -> dict[str, Any]:
+        """State of a job. Not built yet: NotImplementedError."""
+
+    def sweep(self, max_rows: int = 1000) -> int:
+        """Apply journal rows that no job has applied; returns how many were applied.
+
+        For the scheduler, every few minutes. ``max_rows``: so many at most, 1 or more. Any
+        number of processes may sweep at once. What cannot be applied is in Frappe's Error
+        Log and is tried again later.
+
+        Raises UnavailableError when MariaDB is away.
+        """
+
+    def questions_without_info(self, user: str, season: str, ids: Sequence[str]) -> list[str]:
+        """Those of ``ids`` whose row has neither subject nor topic, in stored spelling."""
+
+    def fill_question_info(
+        self,
+        user: str,
+        season: str,
+        info: Mapping[str, tuple[str | None, str | None]],
+    ) -> int:
+        """Give rows without subject and topic theirs; returns how many rows changed.
+
+        ``info``: (subject, topic) by question id. Neither due time nor review_version
+        changes, so a review that is on its way still counts as newer.
+        """
+
+    def _calculate_next_review(self, response: Mapping[str, Any]) -> datetime:
+        """When a question is due after this answer, as naive wall time of the site.
+
+        ``response``: ``quality``, and if known ``response_time_ms``, ``stability``,
+        ``next_review_date`` and ``last_review_date`` (wall time) before the answer; or with a
+        ready ``new_next_review_date``, which is it.
+        """
+
+    def _audit_log(
+        self,
+        user: str,
+        season: str,
+        processed_count: int,
+        job_id: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Write one line about a batch to the log; the audit table is written when applying."""
+
+class SRSReconciliationService:
+    """Compares cache and table. Not built yet."""
+
+    def __new__(cls, site: str, sites_path: _Path = ".") -> SRSReconciliationService:
+        """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
+
+    def reconcile_cache_with_database(
+        self, sample_size: int = 10000, season: str | None = None
+    ) -> dict[str, Any]:
+        """Compare a sample of cached items with the table. Not built yet: NotImplementedError."""
+
+    def get_reconciliation_stats(self) -> list[dict[str, Any]]:
+        """Results of the last 30 runs. Not built yet: NotImplementedError."""
+
+class SRSArchiver:
+    """Moves the rows of seasons that are over into the archive. Not built yet."""
+
+    def __new__(cls, site: str, sites_path: _Path = ".") -> SRSArchiver:
+        """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
+
+    def archive_season(self, season_name: str) -> dict[str, Any]:
+        """Archive one season. Not built yet: NotImplementedError."""
+
+    def process_auto_archive(self) -> dict[str, Any]:
+        """Archive the seasons that ask for it. Not built yet: NotImplementedError."""
+
+    def flag_eligible_for_deletion(self) -> dict[str, Any]:
+        """Flag rows archived over three years ago. Not built yet: NotImplementedError."""
+
+    def get_archive_status(self, season_name: str) -> dict[str, Any]:
+        """How far the archiving of a season is. Not built yet: NotImplementedError."""
+
+    def delete_eligible_records(
+        self, season_name: str | None = None, confirm: bool = False
+    ) -> dict[str, Any]:
+        """Delete flagged rows. Not built yet: NotImplementedError."""
+
+class SafeModeManager:
+    """Limits while Redis is away. Not built yet."""
+
+    GLOBAL_LIMIT: ClassVar[int]
+    USER_LIMIT_SECONDS: ClassVar[int]
+
+    def __new__(cls, site: str, sites_path: _Path = ".") -> SafeModeManager:
+        """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
+
+    def is_safe_mode_active(self) -> bool:
+        """Whether Redis is away. Not built yet: NotImplementedError."""
+
+    def check_rate_limit(self, user: str) -> bool:
+        """Whether this student may ask now. Not built yet: NotImplementedError."""
+
+    def get_global_request_count(self) -> int:
+        """Requests of this minute. Not built yet: NotImplementedError."""
+
+    def get_user_last_request(self, user: str) -> float | None:
+        """When this student last asked. Not built yet: NotImplementedError."""
+
+    def reset_user_rate_limit(self, user: str) -> None:
+        """Let this student ask at once. Not built yet: NotImplementedError."""
+
+    def reset_global_rate_limit(self) -> None:
+        """Start counting anew. Not built yet: NotImplementedError."""
+
+@disjoint_base
+class PartitionManager:
+    """Partitions of the tracker, one for each season."""
+
+    def __new__(cls, site: str, sites_path: _Path = ".") -> PartitionManager:
+        """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
+
+    def create_season_partition(self, season_name: str, *, note: bool = True) -> bool:
+        """Make the season's partition; True when this call made one, False when it was there.
+
+        ``note``: the season must exist, and ``partition_created`` is set on it. A hook that
+        runs inside the transaction which inserts the season passes False, and sets the
+        field itself; that transaction must not have read the tracker.
+
+        Raises NotFoundError for an unknown season (with ``note``), InvalidInputError for what
+        is no season's name, ConfigError when the table is not partitioned by season,
+        UnavailableError when the table stays locked for ten seconds.
+        """
+
+    def check_partition_exists(self, season_name: str) -> bool:
+        """Whether rows of this season have a partition, by MariaDB's comparison of names."""
+
+    def is_table_partitioned(self) -> bool:
+        """Whether the tracker has partitions."""
+
+    def get_all_partitions(self) -> list[Partition]:
+        """All partitions of the tracker; empty if it has none."""
+
+    def get_partition_stats(self, season_name: str | None = None) -> list[Partition]:
+        """Rows and bytes of all partitions, or of that of one season; empty if it has none.
+
+        Raises NotFoundError for an unknown season without a partition.
+        """
+
+    def create_composite_index(self) -> bool:
+        """Make the index that reads without the cache use; True when this call made it.
+
+        Raises ConfigError when the tracker lacks a column of it: run the migration.
+        """
+
+@disjoint_base
+class Schema:
+    """The tables' key, indexes, columns and partitions."""
+
+    def __new__(cls, site: str, sites_path: _Path = ".") -> Schema:
+        """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
+
+    def plan(self) -> MigrationPlan:
+        """Say what ``apply`` would do and roughly how long it takes; changes nothing."""
+
+    def apply(self, progress: _Progress | None = None) -> MigrationReport:
+        """Do what is missing; running it again finds nothing to do, or continues.
+
+        ``progress(step, table, done, total)`` is called several times a second at most,
+        ``total`` being 0 when it is not known; an exception in it stops the migration.
+
+        Raises NotFoundError if Frappe's tables are not there, ConfigError if something
+        forbids partitioning them, UnavailableError if a lock cannot be had.
+        """
+
+    def fix_null_seasons(self) -> MigrationReport:
+        """Give rows without a season one. The whole of ``apply``: its steps need each other."""
+
+    def setup_partitioning(self) -> MigrationReport:
+        """Partition the tables by season. The whole of ``apply``: its steps need each other."""
+
+    def add_safe_mode_index(self) -> MigrationReport:
+        """Make the index of reads without the cache. The whole of ``apply``, as the others."""
+
+@disjoint_base
+class ReviewService:
+    """The two operations of a student, as the web endpoints have them."""
+
+    def __new__(cls, site: str, sites_path: _Path = ".") -> ReviewService:
+        """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
+
+    def get_review_session(
+        self,
+        user: str,
+        subject: str | None = None,
+        limit: int | str | None = 20,
+        season: str | None = None,
+    ) -> ReviewSession:
+        """Which questions this student is due to review, most overdue first.
+
+        ``user``: the stored name of a User; who may ask for whom is the caller's to judge.
+        ``limit``: 1 to 50, also as text, as a form has it. ``season``: the active one if
+        not given. ``subject``: only questions of this Game Subject.
+
+        Raises InvalidInputError naming the argument, NotFoundError for an unknown season,
+        UnavailableError when neither cache nor table answer in time.
+        """
+
+    def submit_review_session(
+        self,
+        user: str,
+        responses: Sequence[Mapping[str, Any]] | str,
+        submission_id: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+        request_id: str | None = None,
+    ) -> SubmitAnswer:
+        """Take a student's answers, durably, with one effect for each submission id.
+
+        ``responses``: 1 to 50 of ``question_id``, ``quality`` (0 to 5) and optionally
+        ``response_time_ms`` (0 to 86,400,000), or the same as JSON text. ``submission_id``:
+        1 to 64 of ``[A-Za-z0-9_-]``; without one ``idempotency_key``, then ``request_id``
+        (headers Idempotency-Key, X-Memora-Request-Id) stand in, then a new one.
+
+        Raises InvalidInputError naming index and field (nothing was taken), ConflictError
+        for an id used with other answers, UnavailableError when it could not be made
+        durable in time: its ``submission_id`` is the one to repeat with.
+        """
+
+    def get_active_season(self) -> str | None:
+        """Name of the season that is active now, None if there is none; read again after 10 s."""
+
+    def get_reviews_safe_mode(
+        self,
+        user: str,
+        season: str,
+        subject: str | None = None,
+        limit: int | str | None = 10,
+    ) -> ReviewSession:
+        """The most urgent due questions from the table, without the cache; is_degraded True.
+
+        Answers that are accepted and not in the table yet count. ``limit``: 1 to 50.
+        """
+
+@disjoint_base
+class Players:
+    """What follows when a User is renamed or deleted, or a row is edited by hand."""
+
+    def __new__(cls, site: str, sites_path: _Path = ".") -> Players:
+        """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
+
+    def merge_rows(self, old: str, new: str) -> list[tuple[str, list[str]]]:
+        """Give the statements that let Frappe merge the User ``old`` into ``new``.
+
+        Each is SQL with ``%s`` and its parameters, for ``frappe.db.sql``: run them in order in
+        Frappe's own transaction, from the ``before_rename`` hook of User when ``merge`` is
+        true. Where both have a row of the same season and question, the newer state stays.
+        """
+
+    def rename(self, old: str, new: str) -> PlayerMoved:
+        """Move what is ours from ``old`` to ``new``, after the rename or merge was committed.
+
+        Journal, audit, review log, rows of the tracker written meanwhile; schedules of both
+        are dropped. May be called any number of times.
+
+        Raises ConflictError while the User ``old`` exists, NotFoundError if there is no User
+        ``new``, UnavailableError if a server is away or a lock cannot be had: call again.
+        """
+
+    def remove(self, user: str) -> PlayerRemoved:
+        """Remove what is ours of a deleted User, after the deletion was committed.
+
+        Schedules and the answers in the journal; audit, review log and rows of the tracker
+        stay. A User that was merged into another is moved, as by ``rename``.
+
+        Raises ConflictError while the User exists, UnavailableError as ``rename``.
+        """
+
+    def invalidate(self, user: str, season: str) -> bool:
+        """Drop a student's cached schedule after an edit of its rows; True if there was one."""
+
+def schedule(
+    stability: float | None,
+    quality: int,
+    *,
+    now: float,
+    due: float | None = None,
+    last_review: float | None = None,
+    response_time_ms: int | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Schedule:
+    """When a question comes again after an answer. Pure: no clock, no server.
+
+    ``stability``: 0 to 4 before the answer, None for a new question. ``quality``: 0 to 5,
+    below 3 is a lapse. ``now``, ``due``, ``last_review``: UTC epoch seconds; ``due``
+    (default: ``now``) is when it was due. ``parameters``: as ``srs_scheduler`` in the
+    site's configuration.
+
+    Raises InvalidInputError for a value out of range, ConfigError for wrong parameters.
+    """
+
+def xp_for_quality(quality: int, xp: Mapping[str, int] | Sequence[int] | None = None) -> int:
+    """XP for an answer of this quality, 0 to 5.
+
+    ``xp``: as ``srs_xp`` in the site's configuration, default 0, 2, 5, 15, 20, 25.
+    """

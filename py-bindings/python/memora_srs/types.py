@@ -1,0 +1,201 @@
+"""Shapes of the dictionaries that the engine takes and gives."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+__all__ = [
+    "CacheStats",
+    "DueQuestion",
+    "MigrationPlan",
+    "MigrationReport",
+    "Partition",
+    "PersistResult",
+    "PlayerMoved",
+    "PlayerRemoved",
+    "ReviewSession",
+    "Schedule",
+    "SubmitAnswer",
+    "TableMigration",
+    "TablePlan",
+]
+
+
+class CacheStats(TypedDict):
+    """One student's schedule in Redis."""
+
+    total_items: int
+    """Questions in it."""
+    due_items: int
+    """Those that are due now."""
+    memory_usage_bytes: int
+    """Memory of the sorted set and its companion keys, as Redis tells."""
+
+
+class DueQuestion(TypedDict):
+    """A question that is due."""
+
+    question_id: str
+    stage_id: str
+    """The part of the id before the last colon, or all of it."""
+    stability: float
+    """Memory stability, 0 to 4."""
+    next_review_date: str
+    """Site wall time, ``YYYY-MM-DDTHH:MM:SS[.ffffff]``."""
+    subject: str | None
+    topic: str | None
+
+
+class ReviewSession(TypedDict):
+    """Answer of ``get_review_session``."""
+
+    questions: list[DueQuestion]
+    """Most overdue first."""
+    total_due: int
+    """How many are due in all; may exceed the number of questions."""
+    is_degraded: bool
+    """Whether this was answered without the cache, within limits."""
+    season: str
+    """The season, or "" when none is active."""
+
+
+class _SubmitAnswer(TypedDict):
+    status: str
+    """"success"."""
+    processed: int
+    """Answers taken."""
+    xp_earned: int
+    """XP of the whole batch."""
+    persistence_job_id: str
+    """The RQ job that applies it."""
+
+
+class SubmitAnswer(_SubmitAnswer, total=False):
+    """Answer of ``submit_review_session``."""
+
+    is_degraded: bool
+    """There, and True, when the new schedule may not show yet."""
+
+
+class _PersistResult(TypedDict):
+    success: bool
+    processed_count: int
+    """Answers that are in the table now."""
+
+
+class PersistResult(_PersistResult, total=False):
+    """Answer of ``persist_review_batch``."""
+
+    error: str
+    """Why not, if ``success`` is False."""
+
+
+class Partition(TypedDict):
+    """One partition of the tracker."""
+
+    partition_name: str
+    """Says nothing reliable about the season: names are cut, folded and hashed."""
+    season: str | None
+    """The season that it holds; None if it does not hold exactly one."""
+    rows: int
+    """As InnoDB estimates."""
+    data_bytes: int
+    index_bytes: int
+
+
+class TablePlan(TypedDict):
+    """What a migration would do to one table."""
+
+    table: str
+    rows: int
+    without_season: int
+    """Rows that will get a season."""
+    duplicate_questions: int
+    """Questions of a student and season that have more than one row."""
+    duplicate_rows: int
+    """Rows that will be removed, because a better one of their question stays."""
+    names_used_twice: int
+    """Rows that will be renamed."""
+    seasons: list[list[Any]]
+    """Seasons found in the rows, each with its number of rows."""
+    partitions_to_make: list[str]
+    """Seasons without rows that will get a partition."""
+    changes: list[str]
+    """The changes, as SQL."""
+    rebuilds: bool
+    """Whether every row is written again, during which nobody can write."""
+
+
+class MigrationPlan(TypedDict):
+    """What a migration would do."""
+
+    problems: list[str]
+    """What forbids it, each with its remedy."""
+    unfinished: str | None
+    """Where an earlier migration stopped, if it did not finish."""
+    season_for_rows: str
+    """The season that rows without one will get."""
+    tables_to_make: list[str]
+    tables: list[TablePlan]
+    estimate_s: float
+    """Roughly how long it takes, in seconds."""
+    is_empty: bool
+    """Whether there is nothing to do."""
+
+
+class TableMigration(TypedDict):
+    """What a migration did to one table."""
+
+    table: str
+    rows_given_season: int
+    rows_merged: int
+    """Rows removed because a better one of the same question stays."""
+    rows_renamed: int
+    changes: list[str]
+    """Clauses of the ALTER statements that were run."""
+    partitions_made: list[str]
+    """Seasons whose partition was made after the table was partitioned."""
+
+
+class MigrationReport(TypedDict):
+    """What a migration did."""
+
+    resumed_at: str | None
+    """Where an earlier migration had stopped, if this one took up its work."""
+    season_for_rows: str
+    tables_made: list[str]
+    tables: list[TableMigration]
+    elapsed_s: float
+    """How long it took, in seconds."""
+    changed: bool
+    """Whether anything was changed."""
+
+
+class Schedule(TypedDict):
+    """When a question comes again."""
+
+    stability: float
+    """Memory stability after the answer, 0 to 4, rounded to 9 places."""
+    due: float
+    """Next review, UTC epoch seconds, a whole number."""
+
+
+class PlayerMoved(TypedDict):
+    """What the renaming of a student did."""
+
+    tracker_rows: int
+    """Rows of the tracker that Frappe's own UPDATE did not see."""
+    journal_rows: int
+    audit_rows: int
+    log_rows: int
+    """Rows of the review log."""
+    cache_keys: int
+    """Schedules dropped from Redis, of both names."""
+
+
+class PlayerRemoved(TypedDict):
+    """What the removal of a student did."""
+
+    journal_rows: int
+    cache_keys: int
+    """Schedules dropped from Redis."""

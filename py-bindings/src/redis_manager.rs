@@ -1,0 +1,246 @@
+//! `SRSRedisManager`: one site's schedules in Redis.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use memora_core::services::schedule::{self, Owner};
+use memora_core::types::UtcMicros;
+use memora_core::{Error, Result};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyMapping};
+
+use crate::convert;
+use crate::engine::{OrRaise, SiteRef};
+use crate::error::not_built;
+
+/// One site's schedules in Redis: sorted sets of question ids by due time.
+#[pyclass(module = "memora_srs", subclass, frozen)]
+pub(crate) struct SRSRedisManager(SiteRef);
+
+#[pymethods]
+impl SRSRedisManager {
+    #[new]
+    #[pyo3(signature = (site, sites_path = PathBuf::from(".")), text_signature = "(site, sites_path='.')")]
+    fn new(site: String, sites_path: PathBuf) -> PyResult<Self> {
+        SiteRef::new(site, sites_path).map(Self)
+    }
+
+    /// Set when a question is due; True when it was stored.
+    ///
+    /// ``next_review_ts``: UTC epoch seconds. ``ttl``: seconds until the key expires if
+    /// this call makes it (default 30 days). A schedule that is not cached is not made
+    /// complete by this: the next read fills it from the table, and keeps this item.
+    ///
+    /// Raises InvalidInputError for a name or time that cannot be, UnavailableError when
+    /// Redis is away.
+    #[pyo3(signature = (user, season, question_id, next_review_ts, ttl = None))]
+    fn add_item(
+        &self,
+        py: Python<'_>,
+        user: &str,
+        season: &str,
+        question_id: &str,
+        next_review_ts: f64,
+        ttl: Option<i64>,
+    ) -> PyResult<bool> {
+        let owner = Owner::new(user, season).or_raise(py)?;
+        let ttl = ttl.map(lifetime).transpose().or_raise(py)?;
+        let items = [(question_id.to_owned(), next_review_ts)];
+        self.add(py, &owner, &items, ttl)
+    }
+
+    /// Set when several questions are due, in one step; True when they were stored.
+    ///
+    /// ``items``: UTC epoch seconds by question id. Otherwise as ``add_item``.
+    #[pyo3(signature = (user, season, items, ttl = None))]
+    fn add_batch(
+        &self,
+        py: Python<'_>,
+        user: &str,
+        season: &str,
+        items: &Bound<'_, PyMapping>,
+        ttl: Option<i64>,
+    ) -> PyResult<bool> {
+        let owner = Owner::new(user, season).or_raise(py)?;
+        let ttl = ttl.map(lifetime).transpose().or_raise(py)?;
+        let items = items
+            .items()?
+            .iter()
+            .map(|item| item.extract())
+            .collect::<PyResult<Vec<(String, f64)>>>()?;
+        self.add(py, &owner, &items, ttl)
+    }
+
+    /// Take a question out of the cached schedule; True if it was there.
+    ///
+    /// The table is not changed: a later fill brings a question back that has a row.
+    ///
+    /// Raises UnavailableError when Redis is away.
+    fn remove_item(
+        &self,
+        py: Python<'_>,
+        user: &str,
+        season: &str,
+        question_id: &str,
+    ) -> PyResult<bool> {
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0.run(py, async move |site| {
+            schedule::remove_item(&site, &owner, question_id).await
+        })
+    }
+
+    /// Ids of the questions that are due now, most overdue first, at most ``limit``.
+    ///
+    /// Asks the cache alone: a schedule that is not cached has no items.
+    ///
+    /// Raises InvalidInputError for a limit outside 1 to 10,000, UnavailableError when Redis
+    /// is away.
+    #[pyo3(signature = (user, season, limit = 20))]
+    fn get_due_items(
+        &self,
+        py: Python<'_>,
+        user: &str,
+        season: &str,
+        limit: i64,
+    ) -> PyResult<Vec<String>> {
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0.run(py, async move |site| {
+            schedule::due_items(&site, &owner, count(limit), UtcMicros::now()).await
+        })
+    }
+
+    /// As ``get_due_items``, filling a schedule that is not cached from the table first.
+    ///
+    /// The second value is True when this call filled the cache. Where another process fills
+    /// it, or the season is not cached, the table answers.
+    ///
+    /// Raises InvalidInputError for a limit outside 1 to 10,000 or an archived season,
+    /// NotFoundError for an unknown one, UnavailableError when Redis or MariaDB is away.
+    #[pyo3(signature = (user, season, limit = 20))]
+    fn get_due_items_with_rehydration(
+        &self,
+        py: Python<'_>,
+        user: &str,
+        season: &str,
+        limit: i64,
+    ) -> PyResult<(Vec<String>, bool)> {
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0.run(py, async move |site| {
+            let now = UtcMicros::now();
+            schedule::due_items_with_rehydration(&site, &owner, count(limit), now).await
+        })
+    }
+
+    /// Count the questions that are due now in the cached schedule; 0 if it is not cached.
+    ///
+    /// Raises UnavailableError when Redis is away.
+    fn count_due_items(&self, py: Python<'_>, user: &str, season: &str) -> PyResult<u64> {
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0.run(py, async move |site| {
+            schedule::count_due(&site, &owner, UtcMicros::now()).await
+        })
+    }
+
+    /// All questions of the cached schedule with their due time, UTC epoch seconds.
+    ///
+    /// Empty if it is not cached. Raises UnavailableError when Redis is away.
+    fn get_all_scores<'py>(
+        &self,
+        py: Python<'py>,
+        user: &str,
+        season: &str,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let owner = Owner::new(user, season).or_raise(py)?;
+        let scores = self.0.run(py, async move |site| {
+            schedule::all_scores(&site, &owner).await
+        })?;
+        let all = PyDict::new(py);
+        for (question, due) in &scores {
+            all.set_item(question, due)?;
+        }
+        Ok(all)
+    }
+
+    /// Remove a student's schedule and its companion keys from Redis; the table stays.
+    ///
+    /// True if there was one. Raises UnavailableError when Redis is away.
+    fn clear_user_cache(&self, py: Python<'_>, user: &str, season: &str) -> PyResult<bool> {
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0
+            .run(py, async move |site| schedule::clear(&site, &owner).await)
+    }
+
+    /// Size of a student's cached schedule.
+    ///
+    /// Raises UnavailableError when Redis is away.
+    fn get_cache_stats<'py>(
+        &self,
+        py: Python<'py>,
+        user: &str,
+        season: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let owner = Owner::new(user, season).or_raise(py)?;
+        let stats = self.0.run(py, async move |site| {
+            schedule::stats(&site, &owner, UtcMicros::now()).await
+        })?;
+        convert::to_python(py, &stats)
+    }
+
+    /// Whether Redis answers a command now. Never raises for a server that is away.
+    fn is_available(&self, py: Python<'_>) -> PyResult<bool> {
+        self.0.run(
+            py,
+            async move |site| Ok(schedule::is_available(&site).await),
+        )
+    }
+
+    /// Fill the schedules of all students of a season. Not built yet: NotImplementedError.
+    #[pyo3(signature = (season_name, batch_size = 1000))]
+    fn rebuild_season_cache(&self, season_name: &str, batch_size: i64) -> PyResult<Py<PyAny>> {
+        let _ = (season_name, batch_size);
+        Err(not_built("The rebuild of a season's cache"))
+    }
+
+    /// URL of the Redis that holds the schedules, password included: never log it.
+    ///
+    /// Raises ConfigError when the site's configuration is wrong, NotFoundError when there
+    /// is no such site.
+    fn redis_url(&self, py: Python<'_>) -> PyResult<String> {
+        self.0.run(py, async |site| {
+            Ok(site.config.srs_redis.expose().to_owned())
+        })
+    }
+
+    /// Key of a student's schedule, ``srs:<user>:<season>`` with the site's prefix.
+    fn _make_key(&self, py: Python<'_>, user: &str, season: &str) -> PyResult<String> {
+        let owner = Owner::new(user, season).or_raise(py)?;
+        self.0
+            .run(py, async move |site| Ok(schedule::key(&site, &owner)))
+    }
+}
+
+impl SRSRedisManager {
+    fn add(
+        &self,
+        py: Python<'_>,
+        owner: &Owner,
+        items: &[(String, f64)],
+        ttl: Option<Duration>,
+    ) -> PyResult<bool> {
+        self.0.run(py, async move |site| {
+            schedule::add_batch(&site, owner, items, ttl, UtcMicros::now()).await
+        })?;
+        Ok(true)
+    }
+}
+
+/// A number of questions; one below nothing is as wrong as none.
+fn count(limit: i64) -> usize {
+    usize::try_from(limit).unwrap_or(0)
+}
+
+fn lifetime(ttl: i64) -> Result<Duration> {
+    let seconds = u64::try_from(ttl);
+    let seconds = seconds.map_err(|_| Error::invalid("ttl must be at least 1 second"))?;
+    Ok(Duration::from_secs(seconds))
+}

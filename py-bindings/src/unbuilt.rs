@@ -1,0 +1,137 @@
+//! Classes whose part of the engine is not built yet. Their names and signatures stand, so
+//! that callers can be written; every method raises NotImplementedError and says so.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+
+use crate::engine::SiteRef;
+use crate::error::not_built;
+
+/// Compares cache and table. Not built yet.
+#[pyclass(module = "memora_srs", subclass, frozen)]
+pub(crate) struct SRSReconciliationService;
+
+#[pymethods]
+impl SRSReconciliationService {
+    #[new]
+    #[pyo3(signature = (site, sites_path = PathBuf::from(".")), text_signature = "(site, sites_path='.')")]
+    fn new(site: String, sites_path: PathBuf) -> PyResult<Self> {
+        SiteRef::new(site, sites_path).map(|_| Self)
+    }
+
+    /// Compare a sample of cached items with the table. Not built yet: NotImplementedError.
+    #[pyo3(signature = (sample_size = 10000, season = None))]
+    fn reconcile_cache_with_database(
+        &self,
+        sample_size: i64,
+        season: Option<&str>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (sample_size, season);
+        Err(not_built("The reconciliation of cache and table"))
+    }
+
+    /// Results of the last 30 runs. Not built yet: NotImplementedError.
+    fn get_reconciliation_stats(&self) -> PyResult<Py<PyAny>> {
+        Err(not_built("The reconciliation of cache and table"))
+    }
+}
+
+/// Moves the rows of seasons that are over into the archive. Not built yet.
+#[pyclass(module = "memora_srs", subclass, frozen)]
+pub(crate) struct SRSArchiver;
+
+#[pymethods]
+impl SRSArchiver {
+    #[new]
+    #[pyo3(signature = (site, sites_path = PathBuf::from(".")), text_signature = "(site, sites_path='.')")]
+    fn new(site: String, sites_path: PathBuf) -> PyResult<Self> {
+        SiteRef::new(site, sites_path).map(|_| Self)
+    }
+
+    /// Archive one season. Not built yet: NotImplementedError.
+    fn archive_season(&self, season_name: &str) -> PyResult<Py<PyAny>> {
+        let _ = season_name;
+        Err(not_built("The archiving of seasons"))
+    }
+
+    /// Archive the seasons that ask for it. Not built yet: NotImplementedError.
+    fn process_auto_archive(&self) -> PyResult<Py<PyAny>> {
+        Err(not_built("The archiving of seasons"))
+    }
+
+    /// Flag rows archived over three years ago. Not built yet: NotImplementedError.
+    fn flag_eligible_for_deletion(&self) -> PyResult<Py<PyAny>> {
+        Err(not_built("The retention of archived seasons"))
+    }
+
+    /// How far the archiving of a season is. Not built yet: NotImplementedError.
+    fn get_archive_status(&self, season_name: &str) -> PyResult<Py<PyAny>> {
+        let _ = season_name;
+        Err(not_built("The archiving of seasons"))
+    }
+
+    /// Delete flagged rows. Not built yet: NotImplementedError.
+    #[pyo3(signature = (season_name = None, confirm = false))]
+    fn delete_eligible_records(
+        &self,
+        season_name: Option<&str>,
+        confirm: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (season_name, confirm);
+        Err(not_built("The retention of archived seasons"))
+    }
+}
+
+/// Limits while Redis is away. Not built yet.
+#[pyclass(module = "memora_srs", subclass, frozen)]
+pub(crate) struct SafeModeManager;
+
+#[pymethods]
+impl SafeModeManager {
+    /// Requests a minute of all students together.
+    #[classattr]
+    const GLOBAL_LIMIT: u32 = 500;
+    /// Seconds between two requests of one student.
+    #[classattr]
+    const USER_LIMIT_SECONDS: u32 = 30;
+
+    #[new]
+    #[pyo3(signature = (site, sites_path = PathBuf::from(".")), text_signature = "(site, sites_path='.')")]
+    fn new(site: String, sites_path: PathBuf) -> PyResult<Self> {
+        SiteRef::new(site, sites_path).map(|_| Self)
+    }
+
+    /// Whether Redis is away. Not built yet: NotImplementedError.
+    fn is_safe_mode_active(&self) -> PyResult<bool> {
+        Err(not_built("Safe Mode"))
+    }
+
+    /// Whether this student may ask now. Not built yet: NotImplementedError.
+    fn check_rate_limit(&self, user: &str) -> PyResult<bool> {
+        let _ = user;
+        Err(not_built("Safe Mode"))
+    }
+
+    /// Requests of this minute. Not built yet: NotImplementedError.
+    fn get_global_request_count(&self) -> PyResult<u64> {
+        Err(not_built("Safe Mode"))
+    }
+
+    /// When this student last asked. Not built yet: NotImplementedError.
+    fn get_user_last_request(&self, user: &str) -> PyResult<Option<f64>> {
+        let _ = user;
+        Err(not_built("Safe Mode"))
+    }
+
+    /// Let this student ask at once. Not built yet: NotImplementedError.
+    fn reset_user_rate_limit(&self, user: &str) -> PyResult<()> {
+        let _ = user;
+        Err(not_built("Safe Mode"))
+    }
+
+    /// Start counting anew. Not built yet: NotImplementedError.
+    fn reset_global_rate_limit(&self) -> PyResult<()> {
+        Err(not_built("Safe Mode"))
+    }
+}

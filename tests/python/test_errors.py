@@ -1,0 +1,113 @@
+"""Errors: classes, attributes, and what never reaches Python."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+import memora_srs
+from memora_srs import (
+    ConfigError,
+    InternalError,
+    InvalidInputError,
+    MemoraError,
+    NotFoundError,
+    ReviewService,
+    UnavailableError,
+)
+from stage import ANN, BOB, Site
+
+ANSWERS = [{"question_id": "STAGE-000:0", "quality": 4}]
+
+
+def test_classes_have_a_built_in_one_where_python_has_the_word() -> None:
+    for made, built_in in [
+        ("InvalidInputError", ValueError),
+        ("UnauthorizedError", PermissionError),
+        ("ForbiddenError", PermissionError),
+        ("NotFoundError", LookupError),
+        ("UnavailableError", ConnectionError),
+    ]:
+        assert issubclass(getattr(memora_srs, made), built_in), made
+
+
+def test_an_error_can_be_pickled_with_all_it_says() -> None:
+    for name in memora_srs.__all__:
+        made = getattr(memora_srs, name)
+        if isinstance(made, type) and issubclass(made, MemoraError):
+            error = made("later", retry_after=1.5, submission_id="s-1")
+            again = pickle.loads(pickle.dumps(error))
+            assert type(again) is made
+            assert (str(again), again.retry_after, again.submission_id) == ("later", 1.5, "s-1")
+
+
+def test_a_site_that_is_not_there(site: Site) -> None:
+    for name in ("none.test", "../etc", ""):
+        with pytest.raises(NotFoundError, match="does not exist$"):
+            ReviewService(name, site.sites_path).get_active_season()
+
+
+def test_a_configuration_that_is_wrong_names_the_key(site: Site) -> None:
+    site.set_config(srs_max_questions="many")
+    with pytest.raises(ConfigError, match="srs_max_questions"):
+        ReviewService(*site.args).get_active_season()
+
+
+def test_arguments_of_another_type_are_pythons_matter(reviews: ReviewService) -> None:
+    with pytest.raises(TypeError):
+        reviews.get_review_session(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        ReviewService(site=5)  # type: ignore[arg-type]
+
+
+def test_a_submit_that_cannot_be_confirmed_says_with_what_to_come_back(
+    private: Site, freeze: Callable[[int], None]
+) -> None:
+    reviews = ReviewService(*private.args)
+    reviews.get_review_session(ANN)
+    freeze(private.mariadb_pid)
+    with pytest.raises(UnavailableError) as caught:
+        reviews.submit_review_session(BOB, ANSWERS, "s-1")
+    assert caught.value.submission_id == "s-1"
+    assert caught.value.retry_after == 1.0
+    os.kill(private.mariadb_pid, signal.SIGCONT)
+    assert reviews.submit_review_session(BOB, ANSWERS, "s-1")["status"] == "success"
+
+
+PANIC = """
+import sys, memora_srs
+reviews = memora_srs.ReviewService(*sys.argv[1:])
+for _ in range(3):
+    try:
+        reviews.submit_review_session("ann@example.com", [{"question_id": "Q", "quality": 4}])
+    except Exception as error:  # a PanicException would pass
+        assert type(error) is memora_srs.InternalError, type(error)
+        assert str(error) == "The engine failed", error
+    else:
+        raise AssertionError("it did not fail")
+assert reviews.get_review_session("ann@example.com")["total_due"] == 5
+"""
+
+
+@pytest.mark.parametrize("failure", ["after_state=panic", "before_cache=panic"])
+def test_a_panic_is_an_error_like_others(site: Site, failure: str) -> None:
+    environment = os.environ | {"MEMORA_FAILPOINTS": failure}
+    done = subprocess.run(
+        [sys.executable, "-c", PANIC, *map(str, site.args)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "failpoint" in done.stderr, "nothing panicked: is the wheel built with failpoints?"
+
+
+def test_every_error_is_a_memora_error() -> None:
+    assert issubclass(InternalError, MemoraError)
+    assert issubclass(InvalidInputError, MemoraError)

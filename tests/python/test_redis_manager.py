@@ -1,0 +1,136 @@
+"""`SRSRedisManager`: schedules in Redis, by id and due time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from memora_srs import InvalidInputError, NotFoundError, SRSRedisManager, UnavailableError
+from stage import ANN, SEASON, Site
+
+KEY = f"srs:{ANN}:{SEASON}"
+HOUR = 3600.0
+DUE = [f"STAGE-000:{i}" for i in range(5)]
+
+
+@pytest.fixture
+def cached(schedules: SRSRedisManager) -> SRSRedisManager:
+    """A service with Ann's schedule cached."""
+    assert schedules.get_due_items_with_rehydration(ANN, SEASON) == (DUE, True)
+    return schedules
+
+
+def test_a_schedule_that_is_not_cached_is_filled_once(schedules: SRSRedisManager) -> None:
+    assert schedules.get_due_items(ANN, SEASON) == []
+    assert schedules.count_due_items(ANN, SEASON) == 0
+    assert schedules.get_due_items_with_rehydration(ANN, SEASON, 2) == (DUE[:2], True)
+    assert schedules.get_due_items_with_rehydration(ANN, SEASON, limit=2) == (DUE[:2], False)
+    assert schedules.get_due_items(ANN, SEASON) == DUE
+    assert schedules.count_due_items(ANN, SEASON) == 5
+
+
+def test_scores_are_utc_epoch_seconds_and_hide_the_marker(
+    cached: SRSRedisManager, site: Site
+) -> None:
+    scores = cached.get_all_scores(ANN, SEASON)
+    there = {k: v for k, v in site.redis.zrange(KEY, 0, -1, withscores=True) if k[0] != "\0"}
+    assert len(scores) == 20
+    assert scores == there
+    assert all(isinstance(score, float) for score in scores.values())
+
+
+def test_items_are_set_and_removed(cached: SRSRedisManager, site: Site) -> None:
+    soon = time.time() - HOUR
+    assert cached.add_item(ANN, SEASON, "STAGE-001:9", soon) is True
+    assert cached.add_item(ANN, SEASON, question_id=DUE[0], next_review_ts=int(soon + 2 * HOUR))
+    assert cached.get_due_items(ANN, SEASON) == [*DUE[1:], "STAGE-001:9"]
+    assert site.redis.zscore(KEY, "STAGE-001:9") == pytest.approx(soon, abs=1e-5)
+    assert cached.remove_item(ANN, SEASON, "STAGE-001:9") is True
+    assert cached.remove_item(ANN, SEASON, "STAGE-001:9") is False
+    assert cached.count_due_items(ANN, SEASON) == 4
+
+
+def test_a_batch_is_set_in_one_call(cached: SRSRedisManager) -> None:
+    later = time.time() + HOUR
+    assert cached.add_batch(ANN, SEASON, dict.fromkeys(DUE, later)) is True
+    assert cached.get_due_items(ANN, SEASON) == []
+    assert cached.add_batch(ANN, SEASON, {}) is True
+
+
+def test_what_is_set_on_a_key_that_is_not_there_does_not_look_like_all(
+    schedules: SRSRedisManager, site: Site
+) -> None:
+    soon = time.time() - HOUR
+    assert schedules.add_item(ANN, SEASON, "STAGE-001:9", soon, ttl=60)
+    assert 0 < site.redis.ttl(KEY) <= 60
+    due, filled = schedules.get_due_items_with_rehydration(ANN, SEASON)
+    assert filled
+    assert sorted(due) == sorted([*DUE, "STAGE-001:9"]), "the item was kept, and is not all"
+
+
+def test_a_schedule_is_cleared_with_its_companions(cached: SRSRedisManager, site: Site) -> None:
+    assert cached.clear_user_cache(ANN, SEASON) is True
+    assert not [key for key in site.redis.scan_iter() if ANN in key]
+    assert cached.clear_user_cache(ANN, SEASON) is False
+
+
+def test_the_size_of_a_schedule(cached: SRSRedisManager) -> None:
+    stats = cached.get_cache_stats(ANN, SEASON)
+    assert set(stats) == {"total_items", "due_items", "memory_usage_bytes"}
+    assert (stats["total_items"], stats["due_items"]) == (20, 5)
+    assert stats["memory_usage_bytes"] > 500
+    empty = cached.get_cache_stats("nobody@example.com", SEASON)
+    assert empty == {"total_items": 0, "due_items": 0, "memory_usage_bytes": 0}
+
+
+def test_keys_have_the_sites_prefix_and_no_two_pairs_share_one(
+    schedules: SRSRedisManager, site: Site
+) -> None:
+    assert schedules._make_key(ANN, SEASON) == KEY
+    assert schedules._make_key("a:b", "c") == "srs:a%3Ab:c"
+    site.set_config(srs_key_prefix="school.")
+    assert SRSRedisManager(*site.args).redis_url() == site.cache_url
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.get_due_items(ANN, SEASON, 0), "limit must be between 1 and 10000"),
+        (lambda m: m.get_due_items(ANN, SEASON, -1), "limit must be between 1 and 10000"),
+        (lambda m: m.get_due_items("", SEASON), "user must not be empty"),
+        (lambda m: m.count_due_items(ANN, " S"), "season must not begin or end with a blank"),
+        (lambda m: m.add_item(ANN, SEASON, "\n", 1.0), "question_id must consist of printable"),
+        (lambda m: m.add_item(ANN, SEASON, "Q", float("inf")), "next_review_ts of Q is no time"),
+        (lambda m: m.add_batch(ANN, SEASON, {"Q": float("nan")}), "next_review_ts of Q is no time"),
+        (lambda m: m.add_item(ANN, SEASON, "Q", 1.0, 0), "ttl must be at least 1 second"),
+        (lambda m: m.add_item(ANN, SEASON, "Q", 1.0, -5), "ttl must be at least 1 second"),
+    ],
+)
+def test_what_cannot_be_is_named(
+    schedules: SRSRedisManager, call: Callable[[SRSRedisManager], object], message: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=f"^{message}"):
+        call(schedules)
+
+
+def test_an_unknown_season_is_not_found(schedules: SRSRedisManager) -> None:
+    with pytest.raises(NotFoundError, match="^Season NONE does not exist$"):
+        schedules.get_due_items_with_rehydration(ANN, "NONE")
+
+
+def test_redis_that_is_away_is_said_and_not_raised_by_is_available(
+    private: Site, freeze: Callable[[int], None]
+) -> None:
+    schedules = SRSRedisManager(*private.args)
+    assert schedules.is_available() is True
+    freeze(private.cache_pid)
+    assert schedules.is_available() is False
+    with pytest.raises(UnavailableError) as caught:
+        schedules.get_due_items(ANN, SEASON)
+    assert caught.value.retry_after == 1.0
+    os.kill(private.cache_pid, signal.SIGCONT)
+    assert schedules.is_available() is True

@@ -1,0 +1,118 @@
+"""Ctrl-C and RQ's time limits interrupt a call that waits for a server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from forks import in_child
+from memora_srs import ReviewService, SRSRedisManager
+from stage import ANN, BOB, SEASON, Site
+
+DELAY = 0.2
+
+
+class TimeLimitError(Exception):
+    """As RQ's JobTimeoutException."""
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """SIGALRM raises in the main thread, as RQ has it."""
+
+    def limit(*_signal: object) -> None:
+        raise TimeLimitError
+
+    before = signal.signal(signal.SIGALRM, limit)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def stuck(private: Site, freeze: Callable[[int], None]) -> ReviewService:
+    """A service whose MariaDB has stopped answering. Ann's schedule is cached."""
+    SRSRedisManager(*private.args).get_due_items_with_rehydration(ANN, SEASON)
+    reviews = ReviewService(*private.args)
+    reviews.get_review_session(ANN)
+    freeze(private.mariadb_pid)
+    return reviews
+
+
+def test_sigalrm_interrupts(stuck: ReviewService, alarm: None) -> None:
+    signal.setitimer(signal.ITIMER_REAL, DELAY)
+    began = time.monotonic()
+    with pytest.raises(TimeLimitError):
+        stuck.get_reviews_safe_mode(ANN, SEASON)
+    assert DELAY <= time.monotonic() - began < 1.5
+
+
+def test_sigint_interrupts(stuck: ReviewService) -> None:
+    threading.Timer(DELAY, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        stuck.submit_review_session(BOB, [{"question_id": "STAGE-000:0", "quality": 4}])
+
+
+def test_an_interrupted_call_leaves_the_engine_in_order(
+    private: Site, stuck: ReviewService, alarm: None
+) -> None:
+    for _ in range(5):
+        signal.setitimer(signal.ITIMER_REAL, DELAY)
+        with pytest.raises(TimeLimitError):
+            stuck.get_reviews_safe_mode(ANN, SEASON)
+    os.kill(private.mariadb_pid, signal.SIGCONT)
+    assert stuck.get_reviews_safe_mode(ANN, SEASON)["total_due"] == 5
+    assert in_child(lambda: stuck.get_reviews_safe_mode(ANN, SEASON))["total_due"] == 5
+
+
+def test_a_handler_may_use_the_engine_and_fork(
+    private: Site, stuck: ReviewService, alarm: None
+) -> None:
+    seen: list[int] = []
+
+    def handler(*_signal: object) -> None:
+        os.kill(private.mariadb_pid, signal.SIGCONT)
+        seen.append(in_child(lambda: stuck.get_review_session(ANN)["total_due"]))
+        seen.append(stuck.get_review_session(ANN)["total_due"])
+
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, DELAY)
+    assert stuck.get_reviews_safe_mode(ANN, SEASON)["total_due"] == 5
+    assert seen == [5, 5]
+
+
+def test_a_handler_that_forks_in_the_middle_of_a_call_ends_the_childs_call(
+    private: Site, stuck: ReviewService
+) -> None:
+    read, write = os.pipe()
+
+    def handler(*_signal: object) -> None:
+        if os.fork() == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)
+            children.append(os.getpid())
+
+    children: list[int] = []
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, DELAY)
+    threading.Timer(3 * DELAY, os.kill, (private.mariadb_pid, signal.SIGCONT)).start()
+    try:
+        session = stuck.get_reviews_safe_mode(ANN, SEASON)
+    except BaseException as error:
+        if children:
+            os.write(write, f"{type(error).__name__}: {error}".encode())
+        raise
+    finally:
+        if children:
+            os._exit(0)
+        signal.signal(signal.SIGALRM, before)
+    assert session["total_due"] == 5
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        assert pipe.read() == b"InternalError: The process forked meanwhile"
+    os.wait()

@@ -1,0 +1,41 @@
+"""Parts that the engine does not have yet say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import memora_srs
+
+SITE = ("site.test", "/nowhere")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: memora_srs.SRSReconciliationService(*SITE).reconcile_cache_with_database(100),
+        lambda: memora_srs.SRSReconciliationService(*SITE).get_reconciliation_stats(),
+        lambda: memora_srs.SRSArchiver(*SITE).archive_season("S"),
+        lambda: memora_srs.SRSArchiver(*SITE).process_auto_archive(),
+        lambda: memora_srs.SRSArchiver(*SITE).flag_eligible_for_deletion(),
+        lambda: memora_srs.SRSArchiver(*SITE).get_archive_status("S"),
+        lambda: memora_srs.SRSArchiver(*SITE).delete_eligible_records("S", confirm=True),
+        lambda: memora_srs.SafeModeManager(*SITE).is_safe_mode_active(),
+        lambda: memora_srs.SafeModeManager(*SITE).check_rate_limit("u"),
+        lambda: memora_srs.SafeModeManager(*SITE).get_global_request_count(),
+        lambda: memora_srs.SafeModeManager(*SITE).get_user_last_request("u"),
+        lambda: memora_srs.SafeModeManager(*SITE).reset_user_rate_limit("u"),
+        lambda: memora_srs.SafeModeManager(*SITE).reset_global_rate_limit(),
+        lambda: memora_srs.SRSRedisManager(*SITE).rebuild_season_cache("S"),
+        lambda: memora_srs.SRSPersistenceService(*SITE).get_persistence_status("j"),
+    ],
+)
+def test_not_built_yet(call: Callable[[], object]) -> None:
+    with pytest.raises(NotImplementedError, match="is not built yet in this version$"):
+        call()
+
+
+def test_the_limits_of_safe_mode_are_known() -> None:
+    assert memora_srs.SafeModeManager.GLOBAL_LIMIT == 500
+    assert memora_srs.SafeModeManager.USER_LIMIT_SECONDS == 30
