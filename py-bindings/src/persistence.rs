@@ -49,15 +49,20 @@ impl SRSPersistenceService {
     ///
     /// The parameters are those of the RQ job, a wire format; ``job_id`` and
     /// ``enqueued_at`` are the job's own (a naive datetime is UTC, as RQ has it; a number
-    /// is UTC epoch seconds). What is applied is the journal row that the batch names, and
-    /// the row is made from the job if it is missing. Answers without a computed state, as
-    /// the implementation before this one queued them, are computed here, as of
-    /// ``enqueued_at``.
+    /// is UTC epoch seconds). ``responses``: a list, or its JSON text. A complete batch names
+    /// its journal row, and that is applied; the row is made from the job if it is missing.
+    /// Answers with ready states (``new_stability``, ``new_next_review_date``) or none, as
+    /// the implementation before this one queued them, are one submission under the id of
+    /// the job, as of ``enqueued_at``.
     ///
     /// Deadlocks, lock waits and lost connections are tried again ``MAX_RETRIES`` times,
     /// ``RETRY_DELAY_BASE`` seconds apart at first, ``RETRY_DELAY_MAX`` at most. After
-    /// that, and at once for answers that cannot be applied, the row stays in the journal
-    /// for the sweeper and an operator, and the error is raised: the job fails.
+    /// that, and at once for answers that cannot be applied, the error is raised, so that
+    /// the job fails; a row that is in the journal stays for the sweeper and an operator.
+    ///
+    /// Raises InvalidInputError naming index and field (nothing was changed), NotFoundError
+    /// for an unknown user or season, ConflictError for a submission id used with other
+    /// answers, UnavailableError when a server is away.
     #[pyo3(signature = (
         responses, user, season, retry_count = 0, *, job_id = None, enqueued_at = None,
         submission_id = None, attempt = None, fingerprint = None, v = None, door = None, at = None
@@ -94,7 +99,7 @@ impl SRSPersistenceService {
             door,
             at,
         };
-        let persisted = self.persist(py, responses, user, season, &options)?;
+        let persisted = self.persist(py, responses, user, season, options)?;
         let result = PyDict::new(py);
         result.set_item("success", true)?;
         result.set_item("processed_count", persisted.processed_count)?;
@@ -113,7 +118,7 @@ impl SRSPersistenceService {
         season: &str,
     ) -> PyResult<bool> {
         let alone = PyList::new(py, [response])?;
-        self.persist(py, &alone, user, season, &JobOptions::default())?;
+        self.persist(py, &alone, user, season, JobOptions::default())?;
         Ok(true)
     }
 
@@ -218,25 +223,13 @@ impl SRSPersistenceService {
         responses: &Bound<'_, PyAny>,
         user: &str,
         season: &str,
-        options: &JobOptions,
+        options: JobOptions,
     ) -> PyResult<Persisted> {
-        let responses = convert::to_value("responses", responses)
-            .and_then(answers)
-            .or_raise(py)?;
+        let responses = convert::to_value("responses", responses).or_raise(py)?;
         self.0.run(py, async move |site| {
             let worker = worker_name();
             persist::persist_review_batch(&site, responses, user, season, options, &worker).await
         })
-    }
-}
-
-/// Answers may come as JSON text.
-fn answers(value: Value) -> Result<Value> {
-    match value {
-        Value::String(text) => serde_json::from_str(&text).map_err(|e| {
-            Error::invalid("responses must be a list of answers, as JSON").with_source(e)
-        }),
-        value => Ok(value),
     }
 }
 

@@ -177,15 +177,20 @@ class SRSPersistenceService:
 
         The parameters are those of the RQ job, a wire format; ``job_id`` and
         ``enqueued_at`` are the job's own (a naive datetime is UTC, as RQ has it; a number
-        is UTC epoch seconds). What is applied is the journal row that the batch names, and
-        the row is made from the job if it is missing. Answers without a computed state, as
-        the implementation before this one queued them, are computed here, as of
-        ``enqueued_at``.
+        is UTC epoch seconds). ``responses``: a list, or its JSON text. A complete batch names
+        its journal row, and that is applied; the row is made from the job if it is missing.
+        Answers with ready states (``new_stability``, ``new_next_review_date``) or none, as
+        the implementation before this one queued them, are one submission under the id of
+        the job, as of ``enqueued_at``.
 
         Deadlocks, lock waits and lost connections are tried again ``MAX_RETRIES`` times,
         ``RETRY_DELAY_BASE`` seconds apart at first, ``RETRY_DELAY_MAX`` at most. After
-        that, and at once for answers that cannot be applied, the row stays in the journal
-        for the sweeper and an operator, and the error is raised: the job fails.
+        that, and at once for answers that cannot be applied, the error is raised, so that
+        the job fails; a row that is in the journal stays for the sweeper and an operator.
+
+        Raises InvalidInputError naming index and field (nothing was changed), NotFoundError
+        for an unknown user or season, ConflictError for a submission id used with other
+        answers, UnavailableError when a server is away.
         """
 
     def persist_single_review(self, response: Mapping[str, Any], user: str, season: str) -> bool:
