@@ -14,6 +14,7 @@ mod interleavings;
 mod migrate;
 mod outages;
 mod read;
+mod redis_commands;
 mod rq;
 mod served;
 mod server;
