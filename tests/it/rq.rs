@@ -22,7 +22,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use memora_core::batch::{Attempt, Submission};
-use memora_core::config::{DbConfig, FrappeVersion, Secret, SiteConfig, SrsConfig};
+use memora_core::config::{DbConfig, FrappeVersion, RqConfig, Secret, SiteConfig, SrsConfig};
 use memora_core::queue::{PERSIST_METHOD, PersistCall, Producer, QueueWorker, WorkerOptions};
 use memora_core::servers::redis::RedisLink;
 use memora_core::types::UtcMicros;
@@ -153,6 +153,7 @@ pub(crate) fn config(rq_major: u32) -> SiteConfig {
         rq_major,
         decline_all: None,
         custom_queues: vec!["srs_write".to_owned()],
+        rq: RqConfig::default(),
         srs: SrsConfig::default(),
     }
 }
