@@ -15,6 +15,7 @@ mod migrate;
 mod outages;
 mod players;
 mod read;
+mod redis_commands;
 mod rq;
 mod schedule;
 mod served;

@@ -1,5 +1,7 @@
 //! Programs of their own: sidecar and worker, killed where it hurts.
 
+use memora_core::store::partitions;
+use memora_core::types::Season;
 use memora_tests::programs::Start;
 use memora_tests::questions::question_id;
 use memora_tests::{Http, Sidecar, Student, TestSite, Worker, wait};
@@ -233,6 +235,45 @@ async fn a_lost_queue_is_made_up_for_from_the_journal() {
     .await;
     let _worker = Worker::start(&test);
     applied(&test, 2).await;
+}
+
+#[tokio::test]
+async fn a_job_for_a_season_that_does_not_exist_fails_and_makes_no_partition() {
+    let (test, _) = stage().await;
+    let site = test.site().await;
+    let partitions = async || partitions::all(&site.db).await.expect("the partitions");
+    let before = partitions().await;
+    let mut ids = Vec::new();
+    // Somebody's job, not a submit of ours: in format 1, for a season of its own.
+    for season in ["SEASON-2099", SEASON] {
+        let mut job = crate::rq::submission(ANN, &format!("of-{season}"));
+        job.season = Season::stored(season);
+        site.producer.enqueue(&job).await.expect("a job");
+        ids.push(site.producer.job_id(&job));
+    }
+    let _worker = Worker::start(&test);
+    wait::until("the good job is finished", || async {
+        (job(&test, &ids[1]).await.0 == "finished").then_some(())
+    })
+    .await;
+    wait::until("the bad job has failed", || async {
+        (job(&test, &ids[0]).await.0 == "failed").then_some(())
+    })
+    .await;
+    assert_eq!(partitions().await.len(), before.len());
+    let sql = "SELECT COUNT(*) FROM `tabError Log` WHERE method = 'SRSPersistenceService' \
+               AND error LIKE '%Season SEASON-2099 does not exist%'";
+    assert_eq!(count(&test, sql).await, 1);
+    let failed = format!("rq:failed:{}:srs_write", test.bench_id);
+    let mut redis = test.queue.connection().await;
+    let failed: Vec<String> = redis::cmd("ZRANGE")
+        .arg(failed)
+        .arg(0)
+        .arg(-1)
+        .query_async(&mut redis)
+        .await
+        .expect("RQ's registry");
+    assert_eq!(failed, ids[..1]);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use redis::Script;
 
 use super::{job, job_id, keys, persistence_job_id};
 use crate::batch::{Attempt, Submission};
-use crate::config::SiteConfig;
+use crate::config::{RqConfig, SiteConfig};
 use crate::servers::redis::RedisLink;
 use crate::types::UtcMicros;
 use crate::{Error, Result};
@@ -56,6 +56,7 @@ pub struct Producer {
     redis: Arc<RedisLink>,
     site: String,
     rq_major: u32,
+    rq: RqConfig,
     wanted: Target,
     /// `None` if `wanted` is certain.
     otherwise: Option<Target>,
@@ -82,7 +83,7 @@ impl Target {
         };
         Self {
             list: keys::queue(&name),
-            timeout: job::timeout(queue).to_string(),
+            timeout: config.rq.timeout(queue).to_string(),
             name,
             bound,
         }
@@ -106,6 +107,7 @@ impl Producer {
             redis,
             site: config.site.clone(),
             rq_major: config.rq_major,
+            rq: config.rq.clone(),
             wanted: Target::new(config, wanted),
             otherwise: otherwise.map(|queue| Target::new(config, queue)),
             waiting: keys::waiting(&keys::queue_name(&config.bench_id, DEFAULT_QUEUE)),
@@ -155,7 +157,7 @@ impl Producer {
     ) -> Result<(Attempt, String)> {
         let key = &submission.key;
         let id = self.job_id(submission);
-        let fields = job::fields(&self.site, self.rq_major, &id, submission, now)?;
+        let fields = job::fields(&self.site, self.rq_major, &self.rq, &id, submission, now)?;
         let token = job_id::token_hash(&key.player, &key.submission);
 
         let mut call = ENQUEUE.prepare_invoke();

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::Site;
 use crate::batch::Submission;
 use crate::store::apply::{self, Applying, Context, Work};
-use crate::store::{journal, partitions};
+use crate::store::{journal, partitions, seasons};
 use crate::types::{Player, QuestionState, Season, UtcMicros};
 use crate::{Error, ErrorKind, Result, failpoint};
 
@@ -224,13 +224,22 @@ fn new_questions(rows: &[Submission]) -> Vec<NewQuestions> {
 }
 
 /// A write for a season without a partition makes it, on a connection of its own: DDL
-/// would commit this transaction.
+/// would commit this transaction. Not for one that does not exist: a job may name
+/// anything, and partitions are few and for good.
 async fn make_partitions(site: &Site, applying: Applying<'_>) -> Result<(), mysql_async::Error> {
     let mut seasons: Vec<Season> = applying.rows.iter().map(|s| s.season.clone()).collect();
     seasons.sort();
     seasons.dedup();
     applying.roll_back().await?;
     for season in seasons {
+        let known = seasons::named(&site.db, season.as_str()).await;
+        if known
+            .map_err(ours)?
+            .is_none_or(|known| known.name != season)
+        {
+            let message = format!("Season {season} does not exist");
+            return Err(ours(Error::invalid(message)));
+        }
         partitions::ensure(&site.db, &season).await.map_err(ours)?;
     }
     Ok(())
