@@ -350,7 +350,8 @@ async fn the_deletion_that_ends_a_merge_removes_nothing() {
     assert_eq!(of(&test, "memora_srs_review_log", BEA).await, 8);
 
     // A day later that name is one like any other.
-    test.exec("INSERT INTO tabUser (name) VALUES (?)", (ANN,)).await;
+    test.exec("INSERT INTO tabUser (name) VALUES (?)", (ANN,))
+        .await;
     submit(&site, &ann(), "new", &["ANN:9"]).await;
     test.exec("DELETE FROM tabUser WHERE name = ?", (ANN,))
         .await;
