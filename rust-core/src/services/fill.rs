@@ -122,6 +122,7 @@ pub async fn run(
     for _ in 0..ROUNDS {
         let states = {
             let _turn = site.fill_turn().await?;
+            failpoint::hit(scope, "fill_reads").await?;
             MariaDb::within(PATIENCE, load::all(&site.db, whose)).await?
         };
         if !fill.stage(&states, subjects, scope).await? {
