@@ -18,6 +18,7 @@ mod outages;
 mod players;
 mod read;
 mod rq;
+mod schedule;
 mod served;
 mod server;
 mod sites;

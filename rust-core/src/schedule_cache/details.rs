@@ -43,7 +43,7 @@ pub(super) fn pack(state: &QuestionState) -> [u8; 22] {
 }
 
 /// The low 32 bits of the due time: enough to see that a record belongs to this score.
-fn due_check(due: UtcMicros) -> [u8; 4] {
+pub(super) fn due_check(due: UtcMicros) -> [u8; 4] {
     (due.0 as u32).to_be_bytes()
 }
 

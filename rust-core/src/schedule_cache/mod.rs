@@ -24,6 +24,7 @@
 mod details;
 mod fill;
 mod keys;
+mod public;
 mod scripts;
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 pub use fill::{Fill, Published};
 pub use keys::Keys;
+pub use public::{Glance, MAX_CARRIED};
 use redis::Value;
 
 use crate::servers::redis::RedisLink;

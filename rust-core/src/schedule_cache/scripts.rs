@@ -21,3 +21,8 @@ script!(STAGE, "scripts/stage.lua");
 script!(PUBLISH, "scripts/publish.lua");
 script!(INVALIDATE, "scripts/invalidate.lua");
 script!(RELEASE, "scripts/release.lua");
+script!(PUT, "scripts/put.lua");
+script!(REMOVE, "scripts/remove.lua");
+script!(GLANCE, "scripts/glance.lua");
+script!(SCAN, "scripts/scan.lua");
+script!(SIZE, "scripts/size.lua");

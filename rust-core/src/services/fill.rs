@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::Site;
+use super::schedule::{self, Owner};
 use crate::schedule_cache::Published;
 use crate::servers::mariadb::MariaDb;
 use crate::store::load::{self, Whose};
@@ -119,12 +120,19 @@ pub async fn run(
         zone,
         site: scope,
     };
+    let owner = Owner {
+        player: player.clone(),
+        season: season.clone(),
+    };
     for _ in 0..ROUNDS {
-        let states = {
+        // Under the lease: what is set from outside from now on makes it dirty.
+        let members = site.cache.carried(player, season).await?;
+        let mut states = {
             let _turn = site.fill_turn().await?;
             failpoint::hit(scope, "fill_reads").await?;
             MariaDb::within(PATIENCE, load::all(&site.db, whose)).await?
         };
+        schedule::carry_over(site, &owner, &mut states, members, UtcMicros::now()).await?;
         if !fill.stage(&states, subjects, scope).await? {
             return Ok(Filled::Overtaken);
         }

@@ -10,6 +10,7 @@ pub mod players;
 mod prior;
 pub mod read;
 pub mod request;
+pub mod schedule;
 pub mod schema;
 mod seasons;
 pub mod site;

@@ -186,7 +186,7 @@ async fn settle_spelling(
 }
 
 /// Pairs (index of id, index of candidate) that the table's collation takes for the same.
-async fn equal_pairs(
+pub(super) async fn equal_pairs(
     site: &Site,
     ids: &[&str],
     candidates: &[&str],

@@ -1,5 +1,7 @@
 -- Sets states that are newer than what the schedule holds. On a schedule that is not
--- complete nothing is written: a set that one write made would look like all of it.
+-- complete nothing is written: a set that one write made would look like all of it. What
+-- a partial key says of these questions is taken out: the fill that takes its members
+-- over would put them above a review that was acknowledged since.
 --
 -- KEYS  1 schedule, 2 details, 3 lease
 -- ARGV  1 own part of the marker, 2 key of a subject's schedule without its hash,
@@ -10,8 +12,13 @@
 -- Numbers are compared by tonumber (exact below 2^53, which microseconds are until the
 -- year 2255); what is stored are the caller's strings.
 dirty(KEYS[3])
-local state = standing(KEYS[1], ARGV[1])
+local state, here = standing(KEYS[1], ARGV[1])
 if state ~= COMPLETE then
+  if state == INCOMPLETE and redis.call('ZSCORE', KEYS[1], partial_marker(ARGV[1], here)) then
+    for i = 3, #ARGV, 7 do
+      redis.call('ZREM', KEYS[1], ARGV[i])
+    end
+  end
   return { state, 0, 0 }
 end
 local set, details = KEYS[1], KEYS[2]
@@ -79,12 +86,9 @@ for i = 3, #ARGV, 7 do
     redis.call('ZADD', set, score, question)
     redis.call('HSET', details, field, bucket)
     written = written + 1
-    if number(subject) > 0 then
-      local name = redis.call('HGET', details, 'n' .. string.format('%d', number(subject)))
-      local of_subject = ARGV[2] .. string.sub(redis.sha1hex(name or ''), 1, 16)
-      if redis.call('ZSCORE', of_subject, '\0' .. token) then
-        redis.call('ZADD', of_subject, score, question)
-      end
+    local of_subject = subject_set(details, ARGV[2], token, subject)
+    if of_subject then
+      redis.call('ZADD', of_subject, score, question)
     end
   end
   largest = math.max(largest, #bucket / RECORD)

@@ -26,23 +26,30 @@ local function instance()
   return string.sub(redis.sha1hex(run .. data), 1, 16)
 end
 
--- Whether `key` may be served: COMPLETE, or why not.
+-- The marker of a key that holds only what callers from outside set one by one.
+local function partial_marker(own, here)
+  return '\0partial' .. string.sub(own, 2) .. here
+end
+
+-- Whether `key` may be served: COMPLETE, or why not; and the instance.
 local function standing(key, own)
   local here = instance()
   if not here then
     return REPLICA
   end
   if redis.call('ZSCORE', key, own .. here) then
-    return COMPLETE
+    return COMPLETE, here
   end
+  local ours = partial_marker(own, here)
   local head = string.match(own, '^%z[^:]*:')
   -- Markers begin with a zero byte: they come first, however many others are there.
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, '+inf', '+inf', 'LIMIT', 0, 4)) do
-    if string.sub(member, 1, #head) == head and string.sub(member, -16) == here then
-      return FOREIGN
+    local plain = string.gsub(member, '^%zpartial', '\0')
+    if member ~= ours and string.sub(plain, 1, #head) == head and string.sub(member, -16) == here then
+      return FOREIGN, here
     end
   end
-  return INCOMPLETE
+  return INCOMPLETE, here
 end
 
 local function number(bytes)
@@ -55,6 +62,15 @@ end
 
 local function two_bytes(n)
   return string.char(math.floor(n / 256), n % 256)
+end
+
+local function seven_bytes(n)
+  local out = {}
+  for i = 7, 1, -1 do
+    out[i] = string.char(n % 256)
+    n = math.floor(n / 256)
+  end
+  return table.concat(out)
 end
 
 -- Token and bucket count of the details; nil when there are none.
@@ -138,4 +154,15 @@ local function dirty(lease)
   if redis.call('EXISTS', lease) == 1 then
     redis.call('HSET', lease, 'd', '1')
   end
+end
+
+-- The set of the subject with this number (two bytes), if it has one that belongs to
+-- these details.
+local function subject_set(details, prefix, token, subject)
+  if number(subject) == 0 then
+    return nil
+  end
+  local name = redis.call('HGET', details, 'n' .. string.format('%d', number(subject)))
+  local set = prefix .. string.sub(redis.sha1hex(name or ''), 1, 16)
+  return redis.call('ZSCORE', set, '\0' .. token) and set or nil
 end

@@ -1,0 +1,394 @@
+//! Schedules by id and due time, as `SRSRedisManager` has them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use memora_core::ErrorKind;
+use memora_core::failpoint;
+use memora_core::schedule_cache::MAX_CARRIED;
+use memora_core::services::schedule::{self, Owner};
+use memora_core::services::{Site, fill};
+use memora_core::types::UtcMicros;
+use memora_tests::TestSite;
+use memora_tests::questions::question_id;
+
+use crate::story::{
+    ANN, SEASON, ann, apply_all, forget, ids, is_complete, read, season, site_with, submit, warm,
+};
+
+fn owner() -> Owner {
+    Owner::new(ANN, SEASON).unwrap()
+}
+
+fn ago(seconds: i64) -> f64 {
+    (UtcMicros::now().floor_seconds().0 / 1_000_000 - seconds) as f64
+}
+
+async fn add(site: &Site, items: &[(&str, f64)]) {
+    let items: Vec<(String, f64)> = items.iter().map(|(id, at)| ((*id).into(), *at)).collect();
+    schedule::add_batch(site, &owner(), &items, None, UtcMicros::now())
+        .await
+        .expect("an add");
+}
+
+async fn due(site: &Site) -> Vec<String> {
+    schedule::due_items(site, &owner(), 50, UtcMicros::now())
+        .await
+        .expect("due items")
+}
+
+async fn rehydrated(site: &Arc<Site>) -> (Vec<String>, bool) {
+    schedule::due_items_with_rehydration(site, &owner(), 50, UtcMicros::now())
+        .await
+        .expect("due items")
+}
+
+async fn redis<T: redis::FromRedisValue>(test: &TestSite, command: &[&str]) -> T {
+    let mut cmd = redis::cmd(command[0]);
+    cmd.arg(&command[1..]);
+    let mut connection = test.cache.connection().await;
+    cmd.query_async(&mut connection).await.expect("a reply")
+}
+
+#[tokio::test]
+async fn what_is_not_cached_holds_nothing_and_is_filled_when_asked_to() {
+    let test = site_with(5, 3).await;
+    let site = test.site().await;
+    assert!(due(&site).await.is_empty());
+    assert_eq!(
+        schedule::count_due(&site, &owner(), UtcMicros::now())
+            .await
+            .unwrap(),
+        0
+    );
+    assert!(
+        schedule::all_scores(&site, &owner())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let (found, filled) = rehydrated(&site).await;
+    assert_eq!((found.len(), filled), (3, true));
+    assert_eq!(rehydrated(&site).await, (found.clone(), false));
+    assert_eq!(due(&site).await, found);
+    let stats = schedule::stats(&site, &owner(), UtcMicros::now())
+        .await
+        .unwrap();
+    assert_eq!((stats.total_items, stats.due_items), (5, 3));
+    assert!(stats.memory_usage_bytes > 300, "{stats:?}");
+    let scores = schedule::all_scores(&site, &owner()).await.unwrap();
+    assert_eq!(scores.len(), 5, "no marker among them: {scores:?}");
+    assert!(schedule::clear(&site, &owner()).await.unwrap());
+    assert!(!schedule::clear(&site, &owner()).await.unwrap());
+    assert!(due(&site).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_item_added_to_a_missing_key_shows_but_is_no_schedule() {
+    let test = site_with(5, 3).await;
+    let site = test.site().await;
+    add(
+        &site,
+        &[("Q-NEW:1", ago(5)), (&question_id(4), ago(50_000_000))],
+    )
+    .await;
+    assert_eq!(due(&site).await, [question_id(4), "Q-NEW:1".into()]);
+    assert_eq!(
+        schedule::count_due(&site, &owner(), UtcMicros::now())
+            .await
+            .unwrap(),
+        2
+    );
+    assert!(!is_complete(&site, None).await);
+    // The fill takes both over, and has the rest from the table.
+    let (found, filled) = rehydrated(&site).await;
+    assert!(filled);
+    assert_eq!(found.len(), 5);
+    assert_eq!(found[0], question_id(4));
+    assert!(found.contains(&"Q-NEW:1".into()));
+    // A session shows them too: with what the table knows of the one, and nothing of the
+    // other.
+    let session = read(&site).await;
+    assert_eq!(session.total_due, 5);
+    assert!(!session.is_degraded);
+    assert!(session.questions[0].subject.is_some());
+    let new = session
+        .questions
+        .iter()
+        .find(|q| q.question_id == "Q-NEW:1")
+        .unwrap();
+    assert_eq!((new.stability, new.subject.as_deref()), (0.0, None));
+    assert!(is_complete(&site, None).await);
+}
+
+#[tokio::test]
+async fn an_item_added_to_a_complete_schedule_shows_at_once_and_keeps_its_details() {
+    let test = site_with(5, 1).await;
+    let site = test.site().await;
+    warm(&site).await;
+    let before = read(&site).await.questions.remove(0);
+    add(
+        &site,
+        &[
+            (&question_id(3), ago(90_000_000)),
+            (&question_id(0), ago(10)),
+        ],
+    )
+    .await;
+    let session = read(&site).await;
+    assert_eq!(ids(&session), [question_id(3), question_id(0)]);
+    let after = &session.questions[1];
+    assert_eq!(
+        (after.stability, &after.subject),
+        (before.stability, &before.subject)
+    );
+    assert_ne!(after.next_review_date, before.next_review_date);
+    assert!(is_complete(&site, None).await, "answered by the cache");
+    // One that nobody knows shows with nothing to say of it.
+    add(&site, &[("Q-NEW:1", ago(1))]).await;
+    let session = read(&site).await;
+    assert_eq!(session.total_due, 3);
+    assert!(ids(&session).contains(&"Q-NEW:1"));
+    assert!(is_complete(&site, None).await);
+}
+
+#[tokio::test]
+async fn a_row_that_came_behind_the_caches_back_is_known_in_its_own_spelling() {
+    let test = site_with(3, 0).await;
+    let site = test.site().await;
+    warm(&site).await;
+    let renamed = test
+        .exec(
+            "UPDATE `tabPlayer Memory Tracker` SET question_id = 'Spät:1', stability = 3 \
+             WHERE player = ? AND question_id = ?",
+            (ANN, question_id(0)),
+        )
+        .await;
+    assert_eq!(renamed, 1);
+    add(&site, &[("SPÄT:1", ago(1))]).await;
+    let session = read(&site).await;
+    assert_eq!(ids(&session), ["Spät:1"]);
+    assert_eq!(session.questions[0].stability, 3.0);
+    assert!(is_complete(&site, None).await);
+}
+
+#[tokio::test]
+async fn a_review_after_an_add_is_never_undone_by_the_fill() {
+    let test = site_with(3, 3).await;
+    let site = test.site().await;
+    add(&site, &[(&question_id(0), ago(100))]).await;
+    submit(&site, "s-1", &[&question_id(0)]).await;
+    memora_tests::wait::until("the schedule is filled", || async {
+        is_complete(&site, None).await.then_some(())
+    })
+    .await;
+    assert_eq!(read(&site).await.total_due, 2);
+    apply_all(&test, &site).await;
+    assert_eq!(read(&site).await.total_due, 2);
+}
+
+#[tokio::test]
+async fn an_add_during_a_fill_is_taken_over() {
+    let test = site_with(3, 0).await;
+    let site = test.site().await;
+    let paused = failpoint::pause(&test.name, "before_publish");
+    let filling = {
+        let site = site.clone();
+        tokio::spawn(async move { fill::run(&site, &ann(), &season(), &[]).await })
+    };
+    paused.reached().await;
+    add(&site, &[(&question_id(1), ago(1))]).await;
+    paused.release();
+    drop(paused);
+    assert_eq!(filling.await.unwrap().unwrap(), fill::Filled::Yes);
+    assert_eq!(due(&site).await, [question_id(1)]);
+    assert_eq!(read(&site).await.total_due, 1);
+}
+
+#[tokio::test]
+async fn what_others_left_under_the_key_is_not_kept() {
+    let test = site_with(3, 0).await;
+    let site = test.site().await;
+    let key = schedule::key(&site, &owner());
+    for round in 0..2 {
+        let _: i64 = redis(&test, &["ZADD", &key, "1", "Q-OLD:1", "2", "Q-OLD:2"]).await;
+        assert!(due(&site).await.is_empty());
+        if round == 0 {
+            add(&site, &[("Q-NEW:1", ago(1))]).await;
+            assert_eq!(due(&site).await, ["Q-NEW:1"]);
+            forget(&test).await;
+        } else {
+            assert!(
+                !schedule::remove_item(&site, &owner(), "Q-OLD:1")
+                    .await
+                    .unwrap()
+            );
+            assert_eq!(redis::<i64>(&test, &["EXISTS", &key]).await, 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_removed_item_is_gone_from_every_set() {
+    let test = site_with(9, 9).await;
+    let site = test.site().await;
+    let session = read(&site).await;
+    let gone = session.questions[0].clone();
+    let subject = gone.subject.clone().unwrap();
+    crate::story::warm_with(&site, &[&subject]).await;
+    assert!(
+        schedule::remove_item(&site, &owner(), &gone.question_id)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !schedule::remove_item(&site, &owner(), &gone.question_id)
+            .await
+            .unwrap()
+    );
+    assert!(is_complete(&site, None).await && is_complete(&site, Some(&subject)).await);
+    assert_eq!(read(&site).await.total_due, 8);
+    let of_subject = crate::story::try_read(&site, serde_json::json!({"subject": subject}))
+        .await
+        .unwrap();
+    assert!(!ids(&of_subject).contains(&gone.question_id.as_str()));
+    // From a partial key too.
+    forget(&test).await;
+    add(&site, &[("Q-NEW:1", ago(1))]).await;
+    assert!(
+        schedule::remove_item(&site, &owner(), "Q-NEW:1")
+            .await
+            .unwrap()
+    );
+    assert!(due(&site).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_key_lives_for_the_given_time_from_when_it_was_made() {
+    let test = site_with(3, 0).await;
+    let site = test.site().await;
+    let key = schedule::key(&site, &owner());
+    let item = [("Q-NEW:1".to_owned(), ago(1))];
+    let ttl = async |ttl: Option<u64>| {
+        let ttl = ttl.map(Duration::from_secs);
+        schedule::add_batch(&site, &owner(), &item, ttl, UtcMicros::now()).await
+    };
+    ttl(Some(600)).await.unwrap();
+    let lives = redis::<i64>(&test, &["TTL", &key]).await;
+    assert!((590..=600).contains(&lives), "{lives}");
+    ttl(None).await.unwrap();
+    assert!(redis::<i64>(&test, &["TTL", &key]).await <= 600, "kept");
+    forget(&test).await;
+    ttl(None).await.unwrap();
+    assert!(redis::<i64>(&test, &["TTL", &key]).await > 29 * 86_400);
+    let refused = ttl(Some(0)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn bad_names_and_times_are_refused_and_set_nothing() {
+    let test = site_with(3, 0).await;
+    let site = test.site().await;
+    for (user, season) in [("", SEASON), (ANN, ""), (ANN, "a\nb"), (" a", SEASON)] {
+        assert!(Owner::new(user, season).is_err(), "{user:?} {season:?}");
+    }
+    let good = ("Q-NEW:1".to_owned(), ago(1));
+    for bad in [
+        ("", 1.0),
+        ("a\0b", 1.0),
+        (" a", 1.0),
+        ("a", f64::NAN),
+        ("a", f64::INFINITY),
+        ("a", 1e300),
+    ] {
+        let items = [good.clone(), (bad.0.to_owned(), bad.1)];
+        let refused = schedule::add_batch(&site, &owner(), &items, None, UtcMicros::now())
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{bad:?}");
+    }
+    assert!(due(&site).await.is_empty());
+    for limit in [0, schedule::MAX_IDS + 1] {
+        let refused = schedule::due_items(&site, &owner(), limit, UtcMicros::now()).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+    let unknown = Owner::new(ANN, "SEASON-X").unwrap();
+    let refused = schedule::due_items_with_rehydration(&site, &unknown, 5, UtcMicros::now()).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn large_batches_and_large_schedules_come_whole() {
+    let test = site_with(1, 0).await;
+    let site = test.site().await;
+    let items: Vec<(String, f64)> = (0..2_500)
+        .map(|i| (format!("Q-{i}"), 1000.0 + f64::from(i)))
+        .collect();
+    schedule::add_batch(&site, &owner(), &items, None, UtcMicros::now())
+        .await
+        .unwrap();
+    let scores = schedule::all_scores(&site, &owner()).await.unwrap();
+    let seen: std::collections::HashMap<_, _> = scores.into_iter().collect();
+    assert_eq!(seen.len(), 2_500);
+    assert!(items.iter().all(|(id, at)| seen.get(id) == Some(at)));
+    // A fill takes over so many and no more.
+    let (_, filled) = rehydrated(&site).await;
+    assert!(filled);
+    let stats = schedule::stats(&site, &owner(), UtcMicros::now())
+        .await
+        .unwrap();
+    assert_eq!(stats.total_items as usize, MAX_CARRIED + 1);
+    // On the complete schedule again.
+    schedule::add_batch(&site, &owner(), &items, None, UtcMicros::now())
+        .await
+        .unwrap();
+    let stats = schedule::stats(&site, &owner(), UtcMicros::now())
+        .await
+        .unwrap();
+    assert_eq!(stats.total_items, 2_501);
+    assert!(is_complete(&site, None).await);
+    assert_eq!(read(&site).await.total_due, 2_500);
+}
+
+#[tokio::test]
+async fn hostile_names_have_keys_of_their_own() {
+    let test = site_with(1, 0).await;
+    let site = test.site().await;
+    let names = [
+        ("a:b", "c"),
+        ("a", "b:c"),
+        ("a*", "[x]?"),
+        ("{a}", "'; DROP --"),
+        ("🦀", "é"),
+    ];
+    for (i, (user, season)) in names.iter().enumerate() {
+        let owner = Owner::new(user, season).unwrap();
+        let item = [(format!("Q-{i}"), ago(1))];
+        schedule::add_batch(&site, &owner, &item, None, UtcMicros::now())
+            .await
+            .unwrap();
+    }
+    for (i, (user, season)) in names.iter().enumerate() {
+        let owner = Owner::new(user, season).unwrap();
+        let found = schedule::due_items(&site, &owner, 10, UtcMicros::now())
+            .await
+            .unwrap();
+        assert_eq!(found, [format!("Q-{i}")]);
+    }
+}
+
+#[tokio::test]
+async fn another_sites_partial_key_is_refused() {
+    let test = site_with(1, 0).await;
+    let site = test.site().await;
+    add(&site, &[("Q-1", ago(1))]).await;
+    let other = TestSite::builder()
+        .on_cache(test.cache.clone())
+        .build()
+        .await;
+    let other = other.site().await;
+    let refused = schedule::due_items(&other, &owner(), 5, UtcMicros::now()).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(due(&site).await, ["Q-1"]);
+    assert!(schedule::is_available(&site).await);
+}
