@@ -11,6 +11,8 @@ mod counts;
 mod harness;
 mod http_contract;
 mod interleavings;
+mod limits;
+mod manage;
 mod migrate;
 mod outages;
 mod players;

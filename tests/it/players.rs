@@ -350,7 +350,8 @@ async fn the_deletion_that_ends_a_merge_removes_nothing() {
     assert_eq!(of(&test, "memora_srs_review_log", BEA).await, 8);
 
     // A day later that name is one like any other.
-    test.exec("INSERT INTO tabUser (name) VALUES (?)", (ANN,)).await;
+    test.exec("INSERT INTO tabUser (name) VALUES (?)", (ANN,))
+        .await;
     submit(&site, &ann(), "new", &["ANN:9"]).await;
     test.exec("DELETE FROM tabUser WHERE name = ?", (ANN,))
         .await;
@@ -454,6 +455,14 @@ async fn a_worker_in_the_middle_of_a_submit_is_waited_for() {
         let site = site.clone();
         async move { players::rename(&site, &ann(), &bea()).await }
     });
+    wait::until("the renaming waits for the worker", async || {
+        let sql = "SELECT 1 FROM information_schema.PROCESSLIST WHERE DB = ? AND TIME_MS > 300 \
+                   AND COMMAND <> 'Sleep' AND INFO LIKE '%memora_srs_journal%'";
+        let mut root = test.mariadb.root().await.unwrap();
+        let waits: Option<u8> = root.exec_first(sql, (&test.db_name,)).await.unwrap();
+        waits.map(|_| ())
+    })
+    .await;
     point.release();
     drop(point);
     worker.await.unwrap();
@@ -461,6 +470,7 @@ async fn a_worker_in_the_middle_of_a_submit_is_waited_for() {
     assert_eq!((moved.tracker_rows, moved.journal_rows), (2, 1));
     assert_eq!(of(&test, "tabPlayer Memory Tracker", ANN).await, 0);
     assert_eq!(of(&test, "tabPlayer Memory Tracker", BEA).await, 4);
+    assert_eq!(apply_all(&test, &site).await, 0);
     assert_eq!(of(&test, "memora_srs_review_log", BEA).await, 2);
 }
 
