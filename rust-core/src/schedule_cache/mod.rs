@@ -24,6 +24,7 @@
 mod details;
 mod fill;
 mod keys;
+mod look;
 mod public;
 mod scripts;
 
@@ -49,6 +50,8 @@ pub struct ScheduleCache {
     prefix: String,
     /// The marker without the instance.
     own: Vec<u8>,
+    /// Who the server is.
+    server: look::Server,
 }
 
 /// Whether a schedule could be asked.
@@ -106,6 +109,7 @@ impl ScheduleCache {
             link,
             prefix: prefix.to_owned(),
             own,
+            server: look::Server::empty(),
         }
     }
 
