@@ -13,6 +13,7 @@ mod http_contract;
 mod interleavings;
 mod migrate;
 mod outages;
+mod persist;
 mod read;
 mod rq;
 mod schedule;
