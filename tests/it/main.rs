@@ -14,6 +14,7 @@ mod interleavings;
 mod migrate;
 mod outages;
 mod persist;
+mod question_info;
 mod read;
 mod rq;
 mod schedule;

@@ -10,5 +10,6 @@ pub mod links;
 pub mod load;
 pub mod migrate;
 pub mod partitions;
+pub mod question_info;
 mod rows;
 pub mod seasons;
