@@ -13,6 +13,8 @@ mod http_contract;
 mod interleavings;
 mod migrate;
 mod outages;
+mod persist;
+mod question_info;
 mod read;
 mod rq;
 mod schedule;

@@ -237,6 +237,31 @@ impl ScheduleCache {
         })
     }
 
+    /// Gives questions that have neither subject nor topic theirs: (question, subject,
+    /// topic). Versions stay; a fill under way will read again. One round trip.
+    ///
+    /// # Errors
+    /// `Unavailable` as for [`ScheduleCache::due`]; the write may have happened.
+    pub async fn name(
+        &self,
+        player: &Player,
+        season: &Season,
+        names: &[(&str, Option<&str>, Option<&str>)],
+    ) -> Result<()> {
+        let keys = self.keys(player, season);
+        let mut call = scripts::NAME.key(&keys.schedule);
+        call.key(keys.details()).key(keys.lease());
+        call.arg(&self.own).arg(keys.subject_prefix());
+        for (question, subject, topic) in names {
+            call.arg(question)
+                .arg(&details::fingerprint(question)[..])
+                .arg(subject.unwrap_or_default())
+                .arg(topic.unwrap_or_default());
+        }
+        Reply::new(self.link.script(&call).await?)?.complete()?;
+        Ok(())
+    }
+
     /// Forgets one student's schedule; the next read comes from the table.
     ///
     /// # Errors
