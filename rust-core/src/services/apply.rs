@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::Site;
 use crate::batch::Submission;
-use crate::store::apply::{self, Applying, Context, Work};
+use crate::store::apply::{self, Context, Work};
 use crate::store::{journal, partitions};
 use crate::types::{Player, QuestionState, Season, UtcMicros};
 use crate::{Error, ErrorKind, Result, failpoint};
@@ -188,7 +188,15 @@ async fn once(
         match applying.upsert(&context).await {
             Err(error) if partitions::is_missing(&error) && !made_partitions => {
                 made_partitions = true;
-                make_partitions(site, applying).await?;
+                let mut seasons: Vec<Season> =
+                    applying.rows.iter().map(|s| s.season.clone()).collect();
+                applying.roll_back().await?;
+                // Where there are few connections, waiting for another one while holding
+                // this could be waiting for oneself.
+                drop(conn);
+                seasons.sort();
+                seasons.dedup();
+                make_partitions(site, &seasons).await?;
                 continue;
             }
             upserted => upserted?,
@@ -225,13 +233,9 @@ fn new_questions(rows: &[Submission]) -> Vec<NewQuestions> {
 
 /// A write for a season without a partition makes it, on a connection of its own: DDL
 /// would commit this transaction.
-async fn make_partitions(site: &Site, applying: Applying<'_>) -> Result<(), mysql_async::Error> {
-    let mut seasons: Vec<Season> = applying.rows.iter().map(|s| s.season.clone()).collect();
-    seasons.sort();
-    seasons.dedup();
-    applying.roll_back().await?;
+async fn make_partitions(site: &Site, seasons: &[Season]) -> Result<(), mysql_async::Error> {
     for season in seasons {
-        partitions::ensure(&site.db, &season).await.map_err(ours)?;
+        partitions::ensure(&site.db, season).await.map_err(ours)?;
     }
     Ok(())
 }

@@ -129,6 +129,7 @@ pub async fn run(
         let members = site.cache.carried(player, season).await?;
         let mut states = {
             let _turn = site.fill_turn().await?;
+            failpoint::hit(scope, "fill_reads").await?;
             MariaDb::within(PATIENCE, load::all(&site.db, whose)).await?
         };
         schedule::carry_over(site, &owner, &mut states, members, UtcMicros::now()).await?;

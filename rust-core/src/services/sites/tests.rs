@@ -178,3 +178,32 @@ async fn a_caller_who_gives_up_blocks_nobody() {
     }
     assert_eq!(database(&sites).await, "one");
 }
+
+#[test]
+fn opening_a_site_needs_no_runtime() {
+    let folder = Folder::new();
+    let config = config::load(folder.0.path(), NAME).unwrap();
+    // Whatever it spawned would panic here.
+    drop(Site::open(config).unwrap());
+}
+
+#[tokio::test]
+async fn limits_hold_unless_the_site_sets_another_number() {
+    let of = async |extra: &str, limits: Limits| {
+        let folder = Folder::new();
+        folder.write(&format!(r#"{{"db_name": "one"{extra}}}"#));
+        let sites = Sites::with_limits(folder.0.path(), limits);
+        let site = sites.get(NAME).await.unwrap();
+        let srs = &site.config.srs;
+        (srs.mariadb_connections, srs.mariadb_loads)
+    };
+    assert_eq!(of("", Limits::NONE).await, (32, 16));
+    assert_eq!(of("", Limits::SHARED).await, (2, 1));
+    // Meant for the sidecar, and too many here.
+    let loads = r#", "srs_mariadb_loads": 16"#;
+    assert_eq!(of(loads, Limits::SHARED).await, (2, 1));
+    let connections = r#", "srs_mariadb_connections": 5"#;
+    assert_eq!(of(connections, Limits::SHARED).await, (5, 4));
+    let one = r#", "srs_mariadb_connections": 1"#;
+    assert_eq!(of(one, Limits::NONE).await, (1, 1));
+}

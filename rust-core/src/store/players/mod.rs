@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, IsolationLevel, Params, Transaction, TxOpts, Value};
+use mysql_async::{Conn, IsolationLevel, Transaction, TxOpts, Value};
 
 pub use merge::Statement;
 pub(crate) use merge::statements as merge;
@@ -74,27 +74,19 @@ pub(crate) async fn remove(db: &MariaDb, player: &Player) -> Result<Removal> {
     if let Some(into) = merge::noted(&mut conn, player).await? {
         return Ok(Removal::Merged(into));
     }
-    let mut emptied = 0;
-    loop {
-        let params = vec![
-            journal::EMPTY.into(),
-            bytes(player),
-            journal::EMPTY.into(),
-            ROWS.into(),
-        ];
-        let more = piece(&mut conn, async |tx: &mut Transaction<'_>| {
-            tx.exec_drop(
-                include_str!("empty.sql"),
-                Params::Positional(params.clone()),
-            )
-            .await?;
-            Ok(tx.affected_rows())
-        })
-        .await?;
-        emptied += more;
-        if more == 0 {
-            return Ok(Removal::Done(emptied));
-        }
+    Ok(Removal::Done(until_none(&mut conn, &Empty(player)).await?))
+}
+
+/// Empties journal rows.
+struct Empty<'a>(&'a Player);
+
+impl Piece for Empty<'_> {
+    type Done = u64;
+
+    async fn run(&self, tx: &mut Transaction<'_>) -> Result<u64, mysql_async::Error> {
+        let params = (journal::EMPTY, bytes(self.0), journal::EMPTY, ROWS);
+        tx.exec_drop(include_str!("empty.sql"), params).await?;
+        Ok(tx.affected_rows())
     }
 }
 
@@ -147,16 +139,24 @@ fn still_there(player: &Player) -> Error {
     )
 }
 
-/// One transaction, tried again when others were in the way.
-async fn piece<T>(
-    conn: &mut Conn,
-    mut work: impl AsyncFnMut(&mut Transaction<'_>) -> Result<T, mysql_async::Error>,
-) -> Result<T> {
+/// What one transaction does. It may be done again after a rollback.
+trait Piece {
+    /// What came of it.
+    type Done;
+
+    fn run(
+        &self,
+        tx: &mut Transaction<'_>,
+    ) -> impl Future<Output = Result<Self::Done, mysql_async::Error>> + Send;
+}
+
+/// Does a piece, again when others were in the way.
+async fn piece<P: Piece>(conn: &mut Conn, work: &P) -> Result<P::Done> {
     let mut tries = 0;
     loop {
         tries += 1;
         let tried = MariaDb::within(PATIENCE, async {
-            Ok::<_, Error>(attempt(conn, &mut work).await)
+            Ok::<_, Error>(attempt(conn, work).await)
         });
         match tried.await? {
             Ok(done) => return Ok(done),
@@ -173,17 +173,26 @@ async fn piece<T>(
     }
 }
 
-async fn attempt<T>(
-    conn: &mut Conn,
-    work: &mut impl AsyncFnMut(&mut Transaction<'_>) -> Result<T, mysql_async::Error>,
-) -> Result<T, mysql_async::Error> {
+async fn attempt<P: Piece>(conn: &mut Conn, work: &P) -> Result<P::Done, mysql_async::Error> {
     let mut options = TxOpts::new();
     options.with_isolation_level(Some(IsolationLevel::ReadCommitted));
     let mut tx = conn.start_transaction(options).await?;
     // Dropped with an error, the transaction is rolled back.
-    let done = work(&mut tx).await?;
+    let done = work.run(&mut tx).await?;
     tx.commit().await?;
     Ok(done)
+}
+
+/// Does a piece until it changes nothing; what it changed.
+async fn until_none(conn: &mut Conn, work: &impl Piece<Done = u64>) -> Result<u64> {
+    let mut all = 0;
+    loop {
+        let more = piece(conn, work).await?;
+        if more == 0 {
+            return Ok(all);
+        }
+        all += more;
+    }
 }
 
 fn passes(error: &mysql_async::Error) -> bool {

@@ -10,7 +10,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Transaction, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Moved, ROWS, bytes, merge, piece, with_ids};
+use super::{Moved, Piece, ROWS, bytes, merge, piece, until_none, with_ids};
 use crate::Result;
 use crate::store::partitions::TRACKER;
 use crate::store::rows;
@@ -28,80 +28,109 @@ pub(super) async fn all(conn: &mut Conn, old: &Player, new: &Player) -> Result<M
     let names = Names { old, new };
     let mut moved = Moved::default();
     for journaled in [true, false] {
-        let mut after = Some(Id::new());
-        while let Some(before) = after.take() {
-            let (next, counts) = piece(conn, async |tx: &mut Transaction<'_>| {
-                names.submits(tx, journaled, &before).await
-            })
-            .await?;
+        let mut page = Submits {
+            names,
+            journaled,
+            after: Id::new(),
+        };
+        loop {
+            let (last, counts) = piece(conn, &page).await?;
             moved.journal_rows += counts.journal_rows;
             moved.log_rows += counts.log_rows;
             moved.audit_rows += counts.audit_rows;
-            after = next;
+            match last {
+                Some(last) => page.after = last,
+                None => break,
+            }
         }
     }
     // What is left in the audit belongs to nothing else.
-    moved.audit_rows += until_none(conn, async |tx| names.audit(tx).await).await?;
-    moved.tracker_rows = until_none(conn, async |tx| names.rows(tx).await).await?;
+    moved.audit_rows += until_none(conn, &Audit(names)).await?;
+    moved.tracker_rows = until_none(conn, &Rows(names)).await?;
     Ok(moved)
 }
 
-/// Runs pieces until one changes nothing; what they changed.
-async fn until_none(
-    conn: &mut Conn,
-    mut work: impl AsyncFnMut(&mut Transaction<'_>) -> Done<u64>,
-) -> Result<u64> {
-    let mut all = 0;
-    loop {
-        let more = piece(conn, &mut work).await?;
-        if more == 0 {
-            return Ok(all);
-        }
-        all += more;
-    }
-}
-
+#[derive(Clone, Copy)]
 struct Names<'a> {
     old: &'a Player,
     new: &'a Player,
 }
 
-impl Names<'_> {
-    /// A page of submits, from the journal or, when that is done, from what the log has
-    /// besides; and where it ended, unless it is the last.
-    async fn submits(
-        &self,
-        tx: &mut Transaction<'_>,
-        journaled: bool,
-        after: &[u8],
-    ) -> Done<(Option<Id>, Moved)> {
-        let page = if journaled {
+/// A page of submits: of the journal, or, when that is done, of what the log has besides.
+struct Submits<'a> {
+    names: Names<'a>,
+    journaled: bool,
+    /// Where the page before ended.
+    after: Id,
+}
+
+impl Piece for Submits<'_> {
+    /// Where the page ended, unless it is the last; and what was moved.
+    type Done = (Option<Id>, Moved);
+
+    async fn run(&self, tx: &mut Transaction<'_>) -> Done<Self::Done> {
+        let names = self.names;
+        let page = if self.journaled {
             include_str!("page.sql")
         } else {
             include_str!("log_page.sql")
         };
-        let ids: Vec<Id> = tx.exec(page, (bytes(self.old), after, SUBMITS)).await?;
+        let params = (bytes(names.old), &self.after, SUBMITS);
+        let ids: Vec<Id> = tx.exec(page, params).await?;
         let mut moved = Moved::default();
         if ids.is_empty() {
             return Ok((None, moved));
         }
-        let taken = self.taken(tx, &ids).await?;
+        let taken = names.taken(tx, &ids).await?;
         for id in &ids {
             let target = if taken.contains(id) {
-                self.other_id(id)
+                names.other_id(id)
             } else {
                 id.clone()
             };
-            self.submit(tx, journaled, id, &target, &mut moved).await?;
+            self.submit(tx, id, &target, &mut moved).await?;
         }
-        if journaled {
+        if self.journaled {
             let sql = with_ids(include_str!("bury.sql"), ids.len());
-            tx.exec_drop(sql, list([bytes(self.old)], &ids)).await?;
+            tx.exec_drop(sql, list([bytes(names.old)], &ids)).await?;
         }
         let last = ids.last().filter(|_| ids.len() == SUBMITS).cloned();
         Ok((last, moved))
     }
+}
 
+impl Submits<'_> {
+    async fn submit(
+        &self,
+        tx: &mut Transaction<'_>,
+        id: &[u8],
+        target: &[u8],
+        moved: &mut Moved,
+    ) -> Done<()> {
+        let (old, new) = (bytes(self.names.old), bytes(self.names.new));
+        if self.journaled {
+            let clear = with_ids(include_str!("clear.sql"), 1);
+            tx.exec_drop(clear, (&new, target)).await?;
+            tx.exec_drop(include_str!("copy.sql"), (&new, target, &old, id))
+                .await?;
+            moved.journal_rows += tx.affected_rows();
+        }
+        for (table, rows) in [
+            ("memora_srs_review_log", &mut moved.log_rows),
+            ("memora_srs_audit", &mut moved.audit_rows),
+        ] {
+            let sql = format!(
+                "UPDATE {table} SET player = ?, submission_id = ? \
+                 WHERE player = ? AND submission_id = ?"
+            );
+            tx.exec_drop(sql, (&new, target, &old, id)).await?;
+            *rows += tx.affected_rows();
+        }
+        Ok(())
+    }
+}
+
+impl Names<'_> {
     /// Which of these ids the new name has used.
     async fn taken(&self, tx: &mut Transaction<'_>, ids: &[Id]) -> Done<HashSet<Id>> {
         let sql = with_ids(include_str!("taken.sql"), ids.len());
@@ -125,50 +154,32 @@ impl Names<'_> {
         name.truncate(46);
         name.into_bytes()
     }
+}
 
-    async fn submit(
-        &self,
-        tx: &mut Transaction<'_>,
-        journaled: bool,
-        id: &[u8],
-        target: &[u8],
-        moved: &mut Moved,
-    ) -> Done<()> {
-        let (old, new) = (bytes(self.old), bytes(self.new));
-        if journaled {
-            let clear = with_ids(include_str!("clear.sql"), 1);
-            tx.exec_drop(clear, (&new, target)).await?;
-            tx.exec_drop(include_str!("copy.sql"), (&new, target, &old, id))
-                .await?;
-            moved.journal_rows += tx.affected_rows();
-        }
-        for (table, rows) in [
-            ("memora_srs_review_log", &mut moved.log_rows),
-            ("memora_srs_audit", &mut moved.audit_rows),
-        ] {
-            let sql = format!(
-                "UPDATE {table} SET player = ?, submission_id = ? \
-                 WHERE player = ? AND submission_id = ?"
-            );
-            tx.exec_drop(sql, (&new, target, &old, id)).await?;
-            *rows += tx.affected_rows();
-        }
-        Ok(())
-    }
+/// Rows of the audit without a submit in journal or log.
+struct Audit<'a>(Names<'a>);
 
-    async fn audit(&self, tx: &mut Transaction<'_>) -> Done<u64> {
+impl Piece for Audit<'_> {
+    type Done = u64;
+
+    async fn run(&self, tx: &mut Transaction<'_>) -> Done<u64> {
         let sql = "UPDATE memora_srs_audit SET player = ? WHERE player = ? LIMIT ?";
-        tx.exec_drop(sql, (bytes(self.new), bytes(self.old), ROWS))
+        tx.exec_drop(sql, (bytes(self.0.new), bytes(self.0.old), ROWS))
             .await?;
         Ok(tx.affected_rows())
     }
+}
 
-    /// Rows of the tracker, merged with those that the new name has.
-    async fn rows(&self, tx: &mut Transaction<'_>) -> Done<u64> {
-        let (old, new) = (self.old.as_str(), self.new.as_str());
-        let names: Vec<Id> = tx
-            .exec(include_str!("stragglers.sql"), (old, bytes(self.old), ROWS))
-            .await?;
+/// Rows of the tracker, merged with those that the new name has.
+struct Rows<'a>(Names<'a>);
+
+impl Piece for Rows<'_> {
+    type Done = u64;
+
+    async fn run(&self, tx: &mut Transaction<'_>) -> Done<u64> {
+        let (old, new) = (self.0.old.as_str(), self.0.new.as_str());
+        let params = (old, bytes(self.0.old), ROWS);
+        let names: Vec<Id> = tx.exec(include_str!("stragglers.sql"), params).await?;
         if names.is_empty() {
             return Ok(0);
         }
