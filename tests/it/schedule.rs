@@ -13,7 +13,8 @@ use memora_tests::TestSite;
 use memora_tests::questions::question_id;
 
 use crate::story::{
-    ANN, SEASON, ann, apply_all, forget, ids, is_complete, read, season, site_with, submit, warm,
+    ANN, SEASON, ann, apply_all, forget, furnish, ids, is_complete, read, season, site_with,
+    submit, warm,
 };
 
 fn owner() -> Owner {
@@ -391,4 +392,35 @@ async fn another_sites_partial_key_is_refused() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(due(&site).await, ["Q-1"]);
     assert!(schedule::is_available(&site).await);
+}
+
+#[tokio::test]
+async fn a_server_that_became_another_over_the_same_connection_is_not_believed() {
+    let test = TestSite::builder().own_cache().build().await;
+    furnish(&test, 5, 3).await;
+    let site = test.site().await;
+    rehydrated(&site).await;
+    assert_eq!(due(&site).await.len(), 3);
+    let now = UtcMicros::now();
+    // Nothing listens at this port; the connection to the engine stays.
+    let _: () = redis(&test, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    let refused = schedule::due_items(&site, &owner(), 50, now).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
+    let refused = schedule::count_due(&site, &owner(), now).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
+    let _: () = redis(&test, &["REPLICAOF", "NO", "ONE"]).await;
+    assert!(due(&site).await.is_empty());
+    assert_eq!(schedule::count_due(&site, &owner(), now).await.unwrap(), 0);
+    let scores = schedule::all_scores(&site, &owner()).await.unwrap();
+    assert!(scores.is_empty(), "{scores:?}");
+    assert_eq!(rehydrated(&site).await.0.len(), 3);
+    assert_eq!(due(&site).await.len(), 3);
+
+    test.cache.server.stop();
+    test.cache.server.start_again().await;
+    // The first answer may be that the old connection is gone.
+    let _ = schedule::due_items(&site, &owner(), 50, now).await;
+    assert!(due(&site).await.is_empty());
+    assert_eq!(rehydrated(&site).await.0.len(), 3);
+    assert_eq!(due(&site).await.len(), 3);
 }

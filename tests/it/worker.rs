@@ -308,3 +308,95 @@ async fn a_job_that_cannot_be_applied_fails_and_tells_the_operator() {
     assert_eq!(count(&test, sql).await, 1);
     assert_eq!(total_due(&http, &student).await, 9, "the answer stands");
 }
+
+#[tokio::test]
+async fn jobs_of_the_old_implementation_are_run_and_apps_asked_about_what_is_new() {
+    let (test, student) = stage().await;
+    test.set_config("srs_question_info", json!(1));
+    let sidecar = Sidecar::start(&test).await;
+    let http = sidecar.http(&test);
+    assert_eq!(total_due(&http, &student).await, 10);
+    let ready = json!({
+        "question_id": question_id(0), "quality": 4, "response_time_ms": 1774,
+        "new_stability": 4, "new_next_review_date": "2036-12-07T02:44:34.495180",
+        "subject": null, "topic": null,
+    });
+    let raw = json!({"question_id": "NEW:1", "quality": 3});
+    for (id, responses) in [
+        ("ready", json!([ready])),
+        ("raw", json!([raw])),
+        (
+            "bad",
+            json!([{"question_id": question_id(1), "quality": 6}]),
+        ),
+    ] {
+        let call = json!({"responses": responses, "user": ANN, "season": SEASON});
+        enqueue_as_before(&test, id, &call).await;
+    }
+    let _worker = Worker::start(&test);
+    applied(&test, 2).await;
+    for (id, status) in [
+        ("ready", "finished"),
+        ("raw", "finished"),
+        ("bad", "failed"),
+    ] {
+        wait::until("the job is done", || async {
+            (job(&test, &format!("{}::{id}", test.name)).await.0 == status).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(total_due(&http, &student).await, 9);
+    let sql = "SELECT COUNT(*) FROM memora_srs_journal \
+               WHERE submission_id IN ('ready', 'raw') AND applied_at IS NOT NULL";
+    assert_eq!(count(&test, sql).await, 2);
+    wait::until("apps are asked", || async {
+        let mut redis = test.queue.connection().await;
+        let queue = format!("rq:queue:{}:default", test.bench_id);
+        let asked: Vec<String> = redis::cmd("LRANGE")
+            .arg(queue)
+            .arg(0)
+            .arg(-1)
+            .query_async(&mut redis)
+            .await
+            .expect("LRANGE");
+        (asked.len() == 1 && asked[0].contains("srs_info_")).then_some(())
+    })
+    .await;
+}
+
+/// Queues a call as the implementation before this one did.
+async fn enqueue_as_before(test: &TestSite, id: &str, call: &Value) {
+    let kwargs = json!({
+        "site": test.name, "user": call["user"], "event": null, "job_name": "srs_persist_x",
+        "method": memora_core::queue::PERSIST_METHOD, "is_async": true, "kwargs": call,
+    });
+    let mut data = Vec::new();
+    memora_core::pickle::write_call(&mut data, memora_core::queue::EXECUTE_JOB, &kwargs);
+    let id = format!("{}::{id}", test.name);
+    let queue = format!("{}:srs_write", test.bench_id);
+    let enqueued_at = chrono::Utc::now()
+        .format("%Y-%m-%dT%H:%M:%S%.6fZ")
+        .to_string();
+    let mut redis = test.queue.connection().await;
+    let () = redis::pipe()
+        .sadd("rq:queues", format!("rq:queue:{queue}"))
+        .ignore()
+        .hset_multiple(
+            format!("rq:job:{id}"),
+            &[
+                ("data", data.as_slice()),
+                ("origin", queue.as_bytes()),
+                ("status", b"queued"),
+                ("ended_at", b""),
+                ("enqueued_at", enqueued_at.as_bytes()),
+                ("timeout", b"300"),
+                ("result_ttl", b"600"),
+            ],
+        )
+        .ignore()
+        .rpush(format!("rq:queue:{queue}"), &id)
+        .ignore()
+        .query_async(&mut redis)
+        .await
+        .expect("queueing a job");
+}

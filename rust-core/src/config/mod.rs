@@ -50,6 +50,7 @@
 //! | `srs_season_cache_s` | seconds for which a process believes what it read about a season | 1 to 300 | 10 |
 //! | `srs_max_questions` | questions per student and season | 1 to 10,000,000 | 100,000 |
 //! | `srs_allow_new_questions` | a submit may name a question without a row | switch | 1 |
+//! | `srs_question_info` | an app has the hook `srs_question_info`: what applies new questions asks it, by a job on `default`, for their subject and topic | switch | 0 |
 //! | `srs_queue` | queue for jobs | 64 of `[A-Za-z0-9_.-]` | `srs_write` if in use, else `default` |
 //! | `srs_default_queue_max` | our waiting jobs on `default`, at most | 0 to 100,000 | 100 |
 //! | `srs_journal_days` | days for which applied journal rows stay | 2 to 3650 | 14 |
@@ -258,6 +259,9 @@ pub struct SrsConfig {
     pub max_questions: u64,
     /// `srs_allow_new_questions`: whether a submit may name a question without a row.
     pub allow_new_questions: bool,
+    /// `srs_question_info`: whether to ask apps, through Python, for subject and topic of
+    /// new questions.
+    pub question_info: bool,
     /// `srs_queue`: queue for jobs; `None`: `srs_write` if it is in use, else `default`.
     pub queue: Option<String>,
     /// `srs_default_queue_max`: our waiting jobs on `default` at most.
@@ -286,6 +290,7 @@ impl Default for SrsConfig {
             season_cache: Duration::from_secs(10),
             max_questions: 100_000,
             allow_new_questions: true,
+            question_info: false,
             queue: None,
             default_queue_max: 100,
             journal_days: 14,

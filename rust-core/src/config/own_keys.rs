@@ -12,7 +12,7 @@ use crate::scheduling::{Parameters, XpTable};
 /// The queue that is meant for our jobs.
 const OUR_QUEUE: &str = "srs_write";
 /// Whatever else begins with `srs_` is a typing mistake, or from another release.
-pub(super) const KEYS: [&str; 17] = [
+pub(super) const KEYS: [&str; 18] = [
     "srs_allow_new_questions",
     "srs_audit_days",
     "srs_default_queue_max",
@@ -22,6 +22,7 @@ pub(super) const KEYS: [&str; 17] = [
     "srs_mariadb_connections",
     "srs_mariadb_loads",
     "srs_max_questions",
+    "srs_question_info",
     "srs_queue",
     "srs_redis_cache",
     "srs_review_log",
@@ -57,6 +58,7 @@ pub(super) fn read(
         )),
         max_questions: reader.number("srs_max_questions", 1..=10_000_000, default.max_questions),
         allow_new_questions: reader.switch("srs_allow_new_questions", default.allow_new_questions),
+        question_info: reader.switch("srs_question_info", default.question_info),
         queue: queue(reader, custom_queues, default_queue_max),
         default_queue_max,
         // A job is never applied by itself in the last day of the journal's retention, so

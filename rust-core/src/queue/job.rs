@@ -10,21 +10,23 @@ use super::has_executions;
 use crate::batch::Submission;
 use crate::config::RqConfig;
 use crate::pickle;
-use crate::types::UtcMicros;
+use crate::types::{Player, Season, UtcMicros};
 use crate::{Error, Result};
 
 /// The function that every job of Frappe names; it sets up the site and calls the method.
 pub const EXECUTE_JOB: &str = "frappe.utils.background_jobs.execute_job";
 /// The method that applies a batch.
 pub const PERSIST_METHOD: &str = "memora.services.srs_persistence.persist_review_batch";
+/// The method that asks apps for subject and topic of new questions.
+pub const FILL_INFO_METHOD: &str = "memora.services.srs_persistence.fill_question_info";
 /// What Frappe calls when a job fails: keeps the registry of failed jobs short.
 pub(super) const TRUNCATE_FAILED: &str = "frappe.utils.background_jobs.truncate_failed_registry";
 
 /// Fields of a job's hash with their values.
 pub(super) type Fields = Vec<(&'static str, Vec<u8>)>;
 
-/// The hash of a new job that applies `submission`, without its queue: `origin` is
-/// decided where the job is queued.
+/// The hash of a new job that calls `method` with this data, without its queue: `origin`
+/// is decided where the job is queued.
 ///
 /// The fields are those that RQ of this major version writes itself, so that no tool
 /// meets a job with a field missing.
@@ -32,14 +34,14 @@ pub(super) fn fields(
     site: &str,
     rq_major: u32,
     rq: &RqConfig,
-    job_id: &str,
-    submission: &Submission,
+    method: &str,
+    data: Vec<u8>,
+    created_at: UtcMicros,
     enqueued_at: UtcMicros,
-) -> Result<Fields> {
-    let created_at = timestamp(UtcMicros(submission.batch.at));
+) -> Fields {
     let mut fields: Fields = vec![
-        ("created_at", created_at.into()),
-        ("data", encode_data(site, job_id, submission)?),
+        ("created_at", timestamp(created_at).into()),
+        ("data", data),
         ("success_callback_name", Vec::new()),
         ("failure_callback_name", TRUNCATE_FAILED.into()),
         ("stopped_callback_name", Vec::new()),
@@ -47,7 +49,7 @@ pub(super) fn fields(
         ("ended_at", Vec::new()),
         ("last_heartbeat", Vec::new()),
         ("worker_name", Vec::new()),
-        ("description", description(site).into()),
+        ("description", description(site, method).into()),
         ("enqueued_at", timestamp(enqueued_at).into()),
         ("failure_callback_timeout", "60".into()),
         ("result_ttl", rq.result_ttl.to_string().into()),
@@ -57,7 +59,7 @@ pub(super) fn fields(
     if has_executions(rq_major) {
         fields.push(("group_id", Vec::new()));
     }
-    Ok(fields)
+    fields
 }
 
 /// The job's `data`: `zlib(pickle((function, None, (), kwargs)))`.
@@ -84,18 +86,45 @@ pub fn encode_data(site: &str, job_id: &str, submission: &Submission) -> Result<
         ("door", door),
         ("at", batch.at.into()),
     ]);
+    encode_call(site, player, PERSIST_METHOD, job_id, method_kwargs)
+}
+
+/// The `data` of the job that asks apps about `questions`.
+pub(super) fn encode_info_call(
+    site: &str,
+    job_id: &str,
+    player: &Player,
+    season: &Season,
+    questions: &[String],
+) -> Result<Vec<u8>> {
+    let kwargs = object([
+        ("user", player.as_str().into()),
+        ("season", season.as_str().into()),
+        ("question_ids", questions.into()),
+    ]);
+    encode_call(site, "Administrator", FILL_INFO_METHOD, job_id, kwargs)
+}
+
+/// The `data` of a call of `method`, run as `user`.
+fn encode_call(
+    site: &str,
+    user: &str,
+    method: &str,
+    job_id: &str,
+    method_kwargs: Value,
+) -> Result<Vec<u8>> {
     // Shown by Frappe's job list.
-    let job_name = &job_id[job_id.rfind("srs_persist_").unwrap_or(0)..];
+    let job_name = &job_id[job_id.rfind("srs_").unwrap_or(0)..];
     let kwargs = object([
         ("site", site.into()),
-        ("user", player.into()),
-        ("method", PERSIST_METHOD.into()),
+        ("user", user.into()),
+        ("method", method.into()),
         ("event", Value::Null),
         ("job_name", job_name.into()),
         ("is_async", true.into()),
         ("kwargs", method_kwargs),
     ]);
-    let mut pickled = Vec::with_capacity(512 * (batch.items.len() + 1));
+    let mut pickled = Vec::new();
     pickle::write_call(&mut pickled, EXECUTE_JOB, &kwargs);
     compress(&pickled)
 }
@@ -124,8 +153,8 @@ pub(super) fn parse_timestamp(text: &str) -> Option<UtcMicros> {
 }
 
 /// The call as RQ's tools show it. Answers are left out: it is shown to operators.
-fn description(site: &str) -> String {
-    format!("{EXECUTE_JOB}(method='{PERSIST_METHOD}', site='{site}')")
+fn description(site: &str, method: &str) -> String {
+    format!("{EXECUTE_JOB}(method='{method}', site='{site}')")
 }
 
 fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {

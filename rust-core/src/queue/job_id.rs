@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::types::{Player, SubmissionId};
+use crate::types::{Player, Season, SubmissionId};
 
 /// Hex digits of the hash in a job id.
 const ID_DIGITS: usize = 20;
@@ -23,6 +23,28 @@ pub fn persistence_job_id(
     player: &Player,
     submission: &SubmissionId,
 ) -> String {
+    job_id(
+        site,
+        rq_major,
+        "srs_persist",
+        &[player.as_str(), submission.as_str()],
+    )
+}
+
+/// The id of the job that asks apps about these questions.
+pub(super) fn info_job_id(
+    site: &str,
+    rq_major: u32,
+    player: &Player,
+    season: &Season,
+    questions: &[String],
+) -> String {
+    let mut parts = vec![player.as_str(), season.as_str()];
+    parts.extend(questions.iter().map(String::as_str));
+    job_id(site, rq_major, "srs_info", &parts)
+}
+
+fn job_id(site: &str, rq_major: u32, kind: &str, parts: &[&str]) -> String {
     if rq_major >= 3 {
         let plain: String = site
             .chars()
@@ -31,12 +53,12 @@ pub fn persistence_job_id(
                 _ => '_',
             })
             .collect();
-        let hash = hash(&[site, player.as_str(), submission.as_str()]);
-        format!("{plain}__srs_persist_{}", &hash[..ID_DIGITS])
+        let hash = hash(&[&[site], parts].concat());
+        format!("{plain}__{kind}_{}", &hash[..ID_DIGITS])
     } else {
-        let hash = hash(&[player.as_str(), submission.as_str()]);
+        let hash = hash(parts);
         let site = site.replace(':', "|");
-        format!("{site}||srs_persist_{}", &hash[..ID_DIGITS])
+        format!("{site}||{kind}_{}", &hash[..ID_DIGITS])
     }
 }
 

@@ -10,7 +10,7 @@
 //! | `job_id` | the id of a submission's job, and of its token |
 //! | `job` | a job's hash as RQ writes it |
 //! | `call` | what a job found in the queue asks for |
-//! | `producer` | enqueue, at most once a submission |
+//! | `producer` | enqueue, at most once a submission; ask Python about new questions |
 //! | `worker` | registers, takes jobs, finishes them as RQ would |
 //! | `scripts/` | everything that must happen in one step |
 //!
@@ -34,7 +34,7 @@ mod producer;
 mod worker;
 
 pub use call::{JobOptions, PersistCall};
-pub use job::{EXECUTE_JOB, PERSIST_METHOD, encode_data};
+pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, PERSIST_METHOD, encode_data};
 pub use job_id::persistence_job_id;
 pub use producer::{Enqueued, Producer, Requeued, own_queues};
 pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};

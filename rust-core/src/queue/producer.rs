@@ -4,11 +4,11 @@ use std::sync::{Arc, LazyLock};
 
 use redis::Script;
 
-use super::{job, job_id, keys, persistence_job_id};
+use super::{PERSIST_METHOD, job, job_id, keys, persistence_job_id};
 use crate::batch::{Attempt, Submission};
 use crate::config::{RqConfig, SiteConfig};
 use crate::servers::redis::RedisLink;
-use crate::types::UtcMicros;
+use crate::types::{Player, Season, UtcMicros};
 use crate::{Error, Result};
 
 static ENQUEUE: LazyLock<Script> =
@@ -40,7 +40,7 @@ pub struct Enqueued {
     pub held_back: bool,
 }
 
-/// What became of a submission that was to be queued again.
+/// What became of a job that was to be queued, by others perhaps already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requeued {
     /// There is a new job.
@@ -49,6 +49,17 @@ pub enum Requeued {
     StillThere,
     /// Too many of our jobs wait in a queue that is not ours.
     HeldBack,
+}
+
+impl Requeued {
+    /// From the script's word for it.
+    fn from_word(outcome: &str) -> Self {
+        match outcome {
+            "queued" => Self::Queued,
+            "there" => Self::StillThere,
+            _ => Self::HeldBack,
+        }
+    }
 }
 
 /// Puts one site's submissions into the queue. See the module's documentation.
@@ -60,6 +71,8 @@ pub struct Producer {
     wanted: Target,
     /// `None` if `wanted` is certain.
     otherwise: Option<Target>,
+    /// For what only Python can do, which is never urgent.
+    python: Target,
     waiting: String,
     token_seconds: i64,
 }
@@ -110,6 +123,7 @@ impl Producer {
             rq: config.rq.clone(),
             wanted: Target::new(config, wanted),
             otherwise: otherwise.map(|queue| Target::new(config, queue)),
+            python: Target::new(config, DEFAULT_QUEUE),
             waiting: keys::waiting(&keys::queue_name(&config.bench_id, DEFAULT_QUEUE)),
             token_seconds: i64::from(config.srs.journal_days.max(1)) * 86_400,
         }
@@ -142,11 +156,42 @@ impl Producer {
     /// As [`Producer::enqueue`].
     pub async fn requeue(&self, submission: &Submission, now: UtcMicros) -> Result<Requeued> {
         let (_, outcome) = self.run(submission, now, "past").await?;
-        Ok(match outcome.as_str() {
-            "queued" => Requeued::Queued,
-            "there" => Requeued::StillThere,
-            _ => Requeued::HeldBack,
-        })
+        Ok(Requeued::from_word(&outcome))
+    }
+
+    /// Asks Python, by a job on `default`, for subject and topic of new questions. Does
+    /// nothing while the same question waits or runs.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`].
+    pub async fn ask_for_info(
+        &self,
+        player: &Player,
+        season: &Season,
+        questions: &[String],
+        now: UtcMicros,
+    ) -> Result<Requeued> {
+        let id = job_id::info_job_id(&self.site, self.rq_major, player, season, questions);
+        let data = job::encode_info_call(&self.site, &id, player, season, questions)?;
+        let fields = job::fields(
+            &self.site,
+            self.rq_major,
+            &self.rq,
+            job::FILL_INFO_METHOD,
+            data,
+            now,
+            now,
+        );
+        let entry = Entry {
+            id: &id,
+            fields: &fields,
+            // No submission, so no token: the script leaves the key alone.
+            token: &self.waiting,
+            attempt: "",
+            mode: "plain",
+        };
+        let (_, outcome) = self.push(entry, &self.python, None, now).await?;
+        Ok(Requeued::from_word(&outcome))
     }
 
     async fn run(
@@ -157,25 +202,56 @@ impl Producer {
     ) -> Result<(Attempt, String)> {
         let key = &submission.key;
         let id = self.job_id(submission);
-        let fields = job::fields(&self.site, self.rq_major, &self.rq, &id, submission, now)?;
+        let data = job::encode_data(&self.site, &id, submission)?;
+        let created_at = UtcMicros(submission.batch.at);
+        let fields = job::fields(
+            &self.site,
+            self.rq_major,
+            &self.rq,
+            PERSIST_METHOD,
+            data,
+            created_at,
+            now,
+        );
         let token = job_id::token_hash(&key.player, &key.submission);
+        let entry = Entry {
+            id: &id,
+            fields: &fields,
+            token: &keys::token(&self.site, &token),
+            attempt: &submission.attempt.to_hex(),
+            mode,
+        };
+        let otherwise = self.otherwise.as_ref();
+        let (winner, outcome) = self.push(entry, &self.wanted, otherwise, now).await?;
+        let mut attempt = [0; 16];
+        hex::decode_to_slice(&winner, &mut attempt)
+            .map_err(|e| Error::internal("A submission's token holds no attempt").with_source(e))?;
+        Ok((Attempt(attempt), outcome))
+    }
 
+    /// Runs the script: who holds the token, and what became of the job.
+    async fn push(
+        &self,
+        entry: Entry<'_>,
+        wanted: &Target,
+        otherwise: Option<&Target>,
+        now: UtcMicros,
+    ) -> Result<(String, String)> {
         let mut call = ENQUEUE.prepare_invoke();
-        let otherwise = self.otherwise.as_ref().unwrap_or(&self.wanted);
-        call.key(keys::token(&self.site, &token))
+        call.key(entry.token)
             .key(keys::QUEUES)
-            .key(&self.wanted.list)
-            .key(&otherwise.list)
-            .key(keys::job(&id))
+            .key(&wanted.list)
+            .key(&otherwise.unwrap_or(wanted).list)
+            .key(keys::job(entry.id))
             .key(&self.waiting)
-            .arg(submission.attempt.to_hex())
+            .arg(entry.attempt)
             .arg(self.token_seconds)
-            .arg(mode)
-            .arg(&id);
-        call.arg(&self.wanted.name)
-            .arg(&self.wanted.timeout)
-            .arg(&self.wanted.bound);
-        match &self.otherwise {
+            .arg(entry.mode)
+            .arg(entry.id);
+        call.arg(&wanted.name)
+            .arg(&wanted.timeout)
+            .arg(&wanted.bound);
+        match otherwise {
             Some(target) => call
                 .arg(&target.name)
                 .arg(&target.timeout)
@@ -183,13 +259,20 @@ impl Producer {
             None => call.arg("").arg("").arg(""),
         };
         call.arg(now.0.div_euclid(1_000_000));
-        for (field, value) in &fields {
+        for (field, value) in entry.fields {
             call.arg(*field).arg(value);
         }
-        let (winner, outcome): (String, String) = self.redis.script(&call).await?;
-        let mut attempt = [0; 16];
-        hex::decode_to_slice(&winner, &mut attempt)
-            .map_err(|e| Error::internal("A submission's token holds no attempt").with_source(e))?;
-        Ok((Attempt(attempt), outcome))
+        self.redis.script(&call).await
     }
+}
+
+/// A job on its way into a queue.
+struct Entry<'a> {
+    id: &'a str,
+    fields: &'a job::Fields,
+    /// Key of the submission's token.
+    token: &'a str,
+    attempt: &'a str,
+    /// See `scripts/enqueue.lua`.
+    mode: &'a str,
 }

@@ -24,6 +24,7 @@
 mod details;
 mod fill;
 mod keys;
+mod look;
 mod public;
 mod scripts;
 
@@ -49,6 +50,8 @@ pub struct ScheduleCache {
     prefix: String,
     /// The marker without the instance.
     own: Vec<u8>,
+    /// Who the server is.
+    server: look::Server,
 }
 
 /// Whether a schedule could be asked.
@@ -106,6 +109,7 @@ impl ScheduleCache {
             link,
             prefix: prefix.to_owned(),
             own,
+            server: look::Server::empty(),
         }
     }
 
@@ -231,6 +235,31 @@ impl ScheduleCache {
             complete,
             overfull: largest > details::OVERFULL,
         })
+    }
+
+    /// Gives questions that have neither subject nor topic theirs: (question, subject,
+    /// topic). Versions stay; a fill under way will read again. One round trip.
+    ///
+    /// # Errors
+    /// `Unavailable` as for [`ScheduleCache::due`]; the write may have happened.
+    pub async fn name(
+        &self,
+        player: &Player,
+        season: &Season,
+        names: &[(&str, Option<&str>, Option<&str>)],
+    ) -> Result<()> {
+        let keys = self.keys(player, season);
+        let mut call = scripts::NAME.key(&keys.schedule);
+        call.key(keys.details()).key(keys.lease());
+        call.arg(&self.own).arg(keys.subject_prefix());
+        for (question, subject, topic) in names {
+            call.arg(question)
+                .arg(&details::fingerprint(question)[..])
+                .arg(subject.unwrap_or_default())
+                .arg(topic.unwrap_or_default());
+        }
+        Reply::new(self.link.script(&call).await?)?.complete()?;
+        Ok(())
     }
 
     /// Forgets one student's schedule; the next read comes from the table.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use redis::Value;
 
 use super::keys::SCHEDULE_TTL_MS;
-use super::{Reply, ScheduleCache, details, due_of, scripts, text, unexpected};
+use super::{Reply, ScheduleCache, bytes, details, due_of, scripts, text, unexpected};
 use crate::Result;
 use crate::types::{Player, Season, UtcMicros};
 
@@ -21,6 +21,8 @@ pub const MAX_CARRIED: usize = 1000;
 const CHUNK: usize = 500;
 /// Members of one page: well under a millisecond of Redis' time.
 const PAGE: usize = 1000;
+/// Questions of a schedule that is read at once: a millisecond of Redis' time.
+const AT_ONCE: usize = 2000;
 
 /// A schedule by id and due time; of a key that is neither complete nor partial, nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -93,6 +95,47 @@ impl ScheduleCache {
         Ok(reply.int()? == 1)
     }
 
+    /// The `limit` most overdue ids, most overdue first, and whether the schedule is
+    /// complete. One round trip if it is.
+    ///
+    /// # Errors
+    /// `Unavailable` as for [`ScheduleCache::due`].
+    pub async fn due_ids(
+        &self,
+        player: &Player,
+        season: &Season,
+        now: UtcMicros,
+        limit: usize,
+    ) -> Result<(bool, Vec<String>)> {
+        let key = self.keys(player, season).schedule;
+        let looked = self.look(&key, |commands| {
+            let range = commands.cmd("ZRANGEBYSCORE").arg(&key);
+            range.arg("-inf").arg(now.to_score());
+            range.arg("LIMIT").arg(0).arg(limit);
+        });
+        if let Some([ids]) = looked.await?.as_deref() {
+            return Ok((true, ids_of(ids)?));
+        }
+        let glance = self.glance(player, season, now, limit).await?;
+        Ok((glance.complete, glance.ids))
+    }
+
+    /// How many questions are due. One round trip if the schedule is complete.
+    ///
+    /// # Errors
+    /// `Unavailable` as for [`ScheduleCache::due`].
+    pub async fn due_count(&self, player: &Player, season: &Season, now: UtcMicros) -> Result<u64> {
+        let key = self.keys(player, season).schedule;
+        let looked = self.look(&key, |commands| {
+            let count = commands.cmd("ZCOUNT").arg(&key);
+            count.arg("-inf").arg(now.to_score());
+        });
+        match looked.await?.as_deref() {
+            Some([Value::Int(due)]) => Ok(u64::try_from(*due).unwrap_or(0)),
+            _ => Ok(self.glance(player, season, now, 0).await?.due),
+        }
+    }
+
     /// Counts, and the `limit` most overdue ids. One round trip.
     ///
     /// # Errors
@@ -114,21 +157,33 @@ impl ScheduleCache {
             complete,
             questions: count(reply.int()?),
             due: count(reply.int()?),
-            ids: reply
-                .list()?
-                .iter()
-                .filter_map(text)
-                .map(str::to_owned)
-                .collect(),
+            ids: ids_of(&Value::Array(reply.list()?))?,
         })
     }
 
-    /// Every question with its due time, page by page: one that is moved meanwhile shows
-    /// its old time or its new one.
+    /// Every question with its due time. A long schedule comes page by page: a question that
+    /// is moved meanwhile shows its old time or its new one.
     ///
     /// # Errors
     /// `Unavailable` as for [`ScheduleCache::due`].
     pub async fn scores(&self, player: &Player, season: &Season) -> Result<Vec<(String, f64)>> {
+        let key = self.keys(player, season).schedule;
+        // Markers come last.
+        let looked = self.look(&key, |commands| {
+            let all = commands.cmd("ZRANGE").arg(&key);
+            all.arg(0).arg(AT_ONCE).arg("WITHSCORES");
+        });
+        if let Some([Value::Array(all)]) = looked.await?.as_deref()
+            && let (pairs, []) = all.as_chunks::<2>()
+            && pairs.last().is_some_and(|[id, _]| is_marker(id))
+        {
+            let questions = pairs.iter().filter(|[id, _]| !is_marker(id));
+            let scored = questions.map(|[id, score]| {
+                let pair = text(id).map(str::to_owned).zip(score_of(score));
+                pair.ok_or_else(unexpected)
+            });
+            return scored.collect();
+        }
         self.scan(player, season, "any", usize::MAX).await
     }
 
@@ -207,6 +262,17 @@ impl ScheduleCache {
     pub async fn is_available(&self) -> bool {
         self.link.query::<String>(&redis::cmd("PING")).await.is_ok()
     }
+}
+
+fn is_marker(member: &Value) -> bool {
+    bytes(member).is_some_and(|member| member.starts_with(b"\0"))
+}
+
+fn ids_of(ids: &Value) -> Result<Vec<String>> {
+    let Value::Array(ids) = ids else {
+        return Err(unexpected());
+    };
+    Ok(ids.iter().filter_map(text).map(str::to_owned).collect())
 }
 
 fn score_of(score: &Value) -> Option<f64> {

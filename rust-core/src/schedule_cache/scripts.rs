@@ -16,6 +16,7 @@ macro_rules! script {
 script!(DUE, "scripts/due.lua");
 script!(STATES, "scripts/states.lua");
 script!(APPLY, "scripts/apply.lua");
+script!(NAME, "scripts/name.lua");
 script!(LEASE, "scripts/lease.lua");
 script!(STAGE, "scripts/stage.lua");
 script!(PUBLISH, "scripts/publish.lua");

@@ -81,6 +81,17 @@ impl RedisLink {
         self.settle(&link, result)
     }
 
+    /// As [`Self::pipeline`], and over which connection: one of another number may lead to
+    /// another server.
+    ///
+    /// # Errors
+    /// As [`Self::pipeline`].
+    pub async fn pipeline_over<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<(u64, T)> {
+        let link = self.link().await?;
+        let result = pipeline.query_async(&mut link.connection.clone()).await;
+        Ok((link.id, self.settle(&link, result)?))
+    }
+
     /// Runs a script: one round trip, one more when the server does not know it yet.
     ///
     /// # Errors

@@ -140,7 +140,7 @@ async fn together(
 }
 
 /// Whether the same may work a moment later. Bad data never does.
-fn may_pass(error: &mysql_async::Error) -> bool {
+pub(super) fn may_pass(error: &mysql_async::Error) -> bool {
     match error {
         mysql_async::Error::Server(e) => TRANSIENT.contains(&e.code),
         error => is_away(error),

@@ -138,8 +138,8 @@ pub async fn due_items(
     now: UtcMicros,
 ) -> Result<Vec<String>> {
     check_limit(limit)?;
-    let glance = site.cache.glance(&owner.player, &owner.season, now, limit);
-    Ok(glance.await?.ids)
+    let due = site.cache.due_ids(&owner.player, &owner.season, now, limit);
+    Ok(due.await?.1)
 }
 
 /// As [`due_items`], but a schedule that is not complete is filled first; the flag says
@@ -157,15 +157,15 @@ pub async fn due_items_with_rehydration(
 ) -> Result<(Vec<String>, bool)> {
     check_limit(limit)?;
     let (player, season) = (&owner.player, &owner.season);
-    let glance = site.cache.glance(player, season, now, limit).await?;
-    if glance.complete {
-        return Ok((glance.ids, false));
+    let (complete, ids) = site.cache.due_ids(player, season, now, limit).await?;
+    if complete {
+        return Ok((ids, false));
     }
     let row = seasons::asked(site, season.as_str(), now).await?;
     if row.enable_redis && fill::run(site, player, &row.name, &[]).await? == fill::Filled::Yes {
-        let glance = site.cache.glance(player, &row.name, now, limit).await?;
-        if glance.complete {
-            return Ok((glance.ids, true));
+        let (complete, ids) = site.cache.due_ids(player, &row.name, now, limit).await?;
+        if complete {
+            return Ok((ids, true));
         }
     }
     let whose = Whose {
@@ -185,8 +185,9 @@ pub async fn due_items_with_rehydration(
 /// # Errors
 /// `Unavailable` if Redis is away.
 pub async fn count_due(site: &Site, owner: &Owner, now: UtcMicros) -> Result<u64> {
-    let glance = site.cache.glance(&owner.player, &owner.season, now, 0);
-    Ok(glance.await?.due)
+    site.cache
+        .due_count(&owner.player, &owner.season, now)
+        .await
 }
 
 /// Every question of the cached schedule with its due time, UTC epoch seconds.

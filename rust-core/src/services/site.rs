@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::fill::Fills;
+use super::question_info::Unasked;
 use super::seasons::{Seasons, Subjects};
 use crate::config::SiteConfig;
 use crate::frappe::Authenticator;
@@ -42,6 +43,8 @@ pub struct Site {
     pub(super) seasons: Seasons,
     /// Stored spellings of subjects, as last read.
     pub(super) subjects: Subjects,
+    /// New questions that apps are still to be asked about.
+    pub(super) unasked: Unasked,
     /// Schedules being filled by this process.
     pub(super) fills: Fills,
     /// Reads of schedules on MariaDB at once.
@@ -78,6 +81,7 @@ impl Site {
             queue_redis,
             seasons: Seasons::new(config.srs.season_cache),
             subjects: Subjects::new(),
+            unasked: Unasked::default(),
             fills: Fills::new(config.srs.mariadb_loads),
             loads: Semaphore::new(config.srs.mariadb_loads),
             fill_alone: Semaphore::new(1),

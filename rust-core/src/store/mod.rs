@@ -11,5 +11,6 @@ pub mod load;
 pub mod migrate;
 pub mod partitions;
 pub mod players;
+pub mod question_info;
 mod rows;
 pub mod seasons;

@@ -1,10 +1,11 @@
--- Puts a submission's job into the queue, at most once a submission.
+-- Puts a submission's job into the queue, at most once a submission; or another job.
 --
 -- KEYS 1 token of the submission   2 rq:queues
 --      3 list of the queue wanted  4 list of the queue to use if nobody serves that
 --      5 the job's hash            6 our waiting jobs in a queue that is not ours
 -- ARGV 1 attempt, hex              2 seconds that the token stays
---      3 "past": queue again, whoever holds the token; else ""
+--      3 "past": queue again, whoever holds the token; "plain": no submission, so there
+--        is no token; else ""
 --      4 job id
 --      5 name of the queue wanted  6 its timeout  7 its bound of waiting jobs, or ""
 --      8 name of the other queue, or "" if the first is certain
@@ -12,14 +13,17 @@
 --     11 now, seconds             12.. field, value, ... of the job's hash
 --
 -- Rule: the token decides (SET NX); only who gets it queues. Queueing again ("past")
--- overwrites the token and does nothing else while the job waits or runs.
+-- overwrites the token and does nothing else while the job waits or runs. A "plain" job
+-- is queued unless it waits or runs.
 -- Result: {attempt that holds the token, "queued" | "lost" | "held" | "there"}.
 -- Numbers are passed on as the strings that came.
 
 local attempt = ARGV[1]
 
-if ARGV[3] == 'past' then
-    redis.call('SET', KEYS[1], attempt, 'EX', ARGV[2])
+if ARGV[3] == 'past' or ARGV[3] == 'plain' then
+    if ARGV[3] == 'past' then
+        redis.call('SET', KEYS[1], attempt, 'EX', ARGV[2])
+    end
     local status = redis.call('HGET', KEYS[5], 'status')
     if status == 'queued' or status == 'started' then
         return { attempt, 'there' }

@@ -30,23 +30,6 @@ if not token then
   return { INCOMPLETE, 0, 0 }
 end
 
-local function number_of(name)
-  if name == '' then
-    return 0
-  end
-  local known = redis.call('HGET', details, 'i' .. name)
-  if known then
-    return tonumber(known)
-  end
-  local n = redis.call('HINCRBY', details, 'c', 1)
-  if n > 65535 then
-    return 65535
-  end
-  local text = string.format('%d', n)
-  redis.call('HSET', details, 'i' .. name, text, 'n' .. text, name)
-  return n
-end
-
 local written, largest = 0, 0
 for i = 3, #ARGV, 7 do
   local question, fingerprint, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
@@ -75,8 +58,8 @@ for i = 3, #ARGV, 7 do
     if ARGV[i + 6] == '' then topic = string.sub(old, 33, 34) end
   end
   if wins then
-    subject = subject or two_bytes(number_of(ARGV[i + 5]))
-    topic = topic or two_bytes(number_of(ARGV[i + 6]))
+    subject = subject or two_bytes(number_of(details, ARGV[i + 5]))
+    topic = topic or two_bytes(number_of(details, ARGV[i + 6]))
     local record = fingerprint .. packed .. subject .. topic
     if at then
       bucket = string.sub(bucket, 1, at - 1) .. record .. string.sub(bucket, at + RECORD)

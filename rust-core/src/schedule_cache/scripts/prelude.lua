@@ -129,6 +129,24 @@ local function names_of(details, records)
   return out
 end
 
+-- The number of a subject or topic, given to it when first met; 0 for none.
+local function number_of(details, name)
+  if name == '' then
+    return 0
+  end
+  local known = redis.call('HGET', details, 'i' .. name)
+  if known then
+    return tonumber(known)
+  end
+  local n = redis.call('HINCRBY', details, 'c', 1)
+  if n > 65535 then
+    return 65535
+  end
+  local text = string.format('%d', n)
+  redis.call('HSET', details, 'i' .. name, text, 'n' .. text, name)
+  return n
+end
+
 -- The records of these questions; false where there is none.
 local function records_of(details, fingerprints)
   local _, buckets = details_meta(details)

@@ -30,30 +30,67 @@ if state == INCOMPLETE then
     redis.call('ZADD', set, '+inf', partial)
     redis.call('PEXPIRE', set, ARGV[3])
   end
+  local scores = {}
   for i = 5, #ARGV, 4 do
-    redis.call('ZADD', set, ARGV[i + 2], ARGV[i])
+    scores[#scores + 1] = ARGV[i + 2]
+    scores[#scores + 1] = ARGV[i]
+  end
+  if #scores > 0 then
+    redis.call('ZADD', set, unpack(scores))
   end
   return { INCOMPLETE, {} }
 end
 
-local now, unknown = tonumber(ARGV[4]), {}
+-- Buckets are read and written once, however many of their questions are set.
+local asked, fields = {}, {}
+for i = 5, #ARGV, 4 do
+  local field = bucket_of(ARGV[i + 1], buckets)
+  if not asked[field] then
+    asked[field] = true
+    fields[#fields + 1] = field
+  end
+end
+local bucket = {}
+for i, found in ipairs(#fields > 0 and redis.call('HMGET', details, unpack(fields)) or {}) do
+  bucket[fields[i]] = found or ''
+end
+
+local now, unknown, scores, of_subjects = tonumber(ARGV[4]), {}, {}, {}
 for i = 5, #ARGV, 4 do
   local question, fingerprint, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local field = bucket_of(fingerprint, buckets)
-  local bucket = redis.call('HGET', details, field) or ''
-  local at = find_record(bucket, fingerprint)
+  local records = bucket[field]
+  local at = find_record(records, fingerprint)
   if not at or not redis.call('ZSCORE', set, question) then
     unknown[#unknown + 1] = question
   else
-    local old = string.sub(bucket, at, at + RECORD - 1)
-    local version = math.max(now, number(string.sub(old, 13, 19)) + 1)
-    local record = fingerprint .. ARGV[i + 3] .. seven_bytes(version) .. string.sub(old, 20)
-    bucket = string.sub(bucket, 1, at - 1) .. record .. string.sub(bucket, at + RECORD)
-    redis.call('HSET', details, field, bucket)
-    redis.call('ZADD', set, score, question)
-    local of_subject = subject_set(details, ARGV[2], token, string.sub(old, 31, 32))
-    if of_subject then
-      redis.call('ZADD', of_subject, score, question)
+    local version = math.max(now, number(string.sub(records, at + 12, at + 18)) + 1)
+    bucket[field] = table.concat({
+      string.sub(records, 1, at + 7), ARGV[i + 3], seven_bytes(version), string.sub(records, at + 19)
+    })
+    scores[#scores + 1] = score
+    scores[#scores + 1] = question
+    local subject = string.sub(records, at + 30, at + 31)
+    local of_subject = of_subjects[subject]
+    if not of_subject then
+      of_subject = { key = subject_set(details, ARGV[2], token, subject) }
+      of_subjects[subject] = of_subject
+    end
+    of_subject[#of_subject + 1] = score
+    of_subject[#of_subject + 1] = question
+  end
+end
+if #scores > 0 then
+  local written = {}
+  for _, field in ipairs(fields) do
+    written[#written + 1] = field
+    written[#written + 1] = bucket[field]
+  end
+  redis.call('HSET', details, unpack(written))
+  redis.call('ZADD', set, unpack(scores))
+  for _, of_subject in pairs(of_subjects) do
+    if of_subject.key then
+      redis.call('ZADD', of_subject.key, unpack(of_subject))
     end
   end
 end
