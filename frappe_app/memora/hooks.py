@@ -8,7 +8,9 @@ app_email = "memora@example.com"
 app_license = "MIT"
 
 # Install, migrate, uninstall: the schema
+before_install = "memora.install.before_install"
 after_install = "memora.install.after_install"
+before_migrate = ["memora.install.before_migrate"]
 after_migrate = ["memora.install.after_migrate"]
 before_uninstall = "memora.install.before_uninstall"
 after_uninstall = "memora.install.after_uninstall"
@@ -24,11 +26,16 @@ after_request = ["memora.services.engine.add_retry_after"]
 doc_events = {
 	"Game Subscription Season": {
 		"after_insert": "memora.services.srs_documents.season_inserted",
+		"before_rename": "memora.services.srs_documents.season_renames",
 	},
 	"Player Memory Tracker": {
+		"autoname": "memora.services.srs_documents.name_tracker",
 		"before_save": "memora.services.srs_documents.tracker_changes",
 		"on_update": "memora.services.srs_documents.tracker_changed",
 		"after_delete": "memora.services.srs_documents.tracker_deleted",
+	},
+	"Archived Memory Tracker": {
+		"autoname": "memora.services.srs_documents.name_tracker",
 	},
 	"User": {
 		"before_rename": "memora.services.srs_documents.user_renames",
