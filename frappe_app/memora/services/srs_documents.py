@@ -1,0 +1,186 @@
+"""What follows when somebody saves, renames or deletes a document: hooks.
+
+The engine works on connections of its own. So what must be undone by a rollback is done in
+Frappe's transaction, and what must not be done before it is certain (caches, journal) follows
+the commit: directly where Frappe tells us of it, by a job on Frappe 14.
+"""
+
+import os
+import time
+import unicodedata
+
+import frappe
+from frappe import _
+from frappe.utils import cint
+
+from memora.services import engine
+
+TRACKER = "Player Memory Tracker"
+
+# Both have a row for each student, season and question.
+TRACKERS = (TRACKER, "Archived Memory Tracker")
+
+# Longest name in characters: what Frappe's columns hold.
+MAX_NAME = 140
+
+# Crockford's alphabet: no I, L, O, U.
+BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def check_name(label: str, value: str | None) -> None:
+	"""Refuse (ValidationError) what is no name to the engine: 1 to 140 printable characters
+	without outer blanks. ``label``: the field, for the message."""
+	value = value or ""
+	if not value:
+		frappe.throw(_("{0} must not be empty").format(label))
+	if len(value) > MAX_NAME:
+		frappe.throw(_("{0} must have at most {1} characters").format(label, MAX_NAME))
+	if any(unicodedata.category(c) == "Cc" for c in value):
+		frappe.throw(_("{0} must consist of printable characters").format(label))
+	if value.strip() != value:
+		frappe.throw(_("{0} must not begin or end with a blank").format(label))
+
+
+# Seasons
+
+
+def season_saves(doc, method=None) -> None:
+	"""Make a new season's partition, on a connection of the engine's: nobody writes before it is there.
+
+	Just before the row is inserted, because the engine notes the partition on the season's row, which
+	Frappe's transaction has locked afterwards. If the insert fails or is rolled back, an empty
+	partition remains, which the next attempt uses. Raises UnavailableError if the table stays
+	locked, MemoraError if it is not migrated: no season then.
+	"""
+	if not doc.is_new():
+		return
+	if not engine.call("PartitionManager", "is_table_partitioned"):
+		frappe.throw(
+			_("The tables of Memora are not migrated: run bench migrate, then make the season."),
+			exc=engine.MemoraError,
+		)
+	engine.call("PartitionManager", "create_season_partition", doc.name)
+	doc.partition_created = 1
+
+
+def season_renames(doc, method=None, *names) -> None:
+	"""Refuse to rename a season: partitions, caches and accepted reviews go by its name."""
+	frappe.throw(_("A season cannot be renamed: schedules are kept under its name"))
+
+
+# Rows of the schedule
+
+
+def name_tracker(doc, method=None) -> None:
+	"""Give a new row a name that no other can have (ULID).
+
+	The table's key includes the season, so MariaDB does not notice a name that two rows share.
+	"""
+	doc.name = ulid()
+
+
+def tracker_changes(doc, method=None) -> None:
+	"""Make an edit by hand newer than every review so far, so that none undoes it."""
+	before = cint(frappe.db.get_value(TRACKER, doc.name, "review_version")) if not doc.is_new() else 0
+	doc.review_version = max(time.time_ns() // 1000, before + 1)
+
+
+def tracker_changed(doc, method=None) -> None:
+	"""After the commit, have the student's schedule read anew."""
+	for player, season in {(doc.player, doc.season), _before(doc)} - {None}:
+		after_commit("memora.services.srs_documents.invalidate", player=player, season=season)
+
+
+def tracker_deleted(doc, method=None) -> None:
+	"""After the commit, have the student's schedule read anew."""
+	after_commit("memora.services.srs_documents.invalidate", player=doc.player, season=doc.season)
+
+
+def _before(doc) -> tuple | None:
+	old = doc.get_doc_before_save()
+	return (old.player, old.season) if old else None
+
+
+def invalidate(player: str, season: str) -> bool:
+	"""Drop the cached schedule of this student and season; True if there was one."""
+	return engine.call("Players", "invalidate", player, season)
+
+
+# Users
+
+
+def user_renames(doc, method=None, old=None, new=None, merge=False) -> None:
+	"""Before two Users become one: of questions that both have, keep the newer row.
+
+	Frappe gives all rows of the old User to the new one, which the table refuses where both have
+	the question. In Frappe's transaction, which may still be rolled back.
+	"""
+	if not merge or old == new or frappe.db.get_value("User", new) != new:
+		return
+	for doctype in TRACKERS:
+		if frappe.db.table_exists(doctype):
+			_keep_the_newer(doctype, old, new)
+
+
+def _keep_the_newer(doctype: str, old: str, new: str) -> None:
+	"""Delete the loser of each pair of rows: lower version, then earlier due, then lower stability."""
+	newer = """(o.review_version, COALESCE(o.next_review_date, '1000-01-01'), o.stability)
+		> (n.review_version, COALESCE(n.next_review_date, '1000-01-01'), n.stability)"""
+	pairs = f"""FROM `tab{doctype}` AS o JOIN `tab{doctype}` AS n
+		ON n.player = %(new)s AND n.season = o.season AND n.question_id = o.question_id
+		WHERE o.player = %(old)s"""
+	users = {"old": old, "new": new}
+	frappe.db.sql(f"DELETE n {pairs} AND {newer}", users)
+	frappe.db.sql(f"DELETE o {pairs} AND NOT ({newer})", users)
+
+
+def user_renamed(doc, method=None, old=None, new=None, merge=False) -> None:
+	"""After the commit, move the student's keys, details and journal rows."""
+	# A merged User is deleted next; then nothing of it is left to remove.
+	frappe.local.memora_renamed = {*getattr(frappe.local, "memora_renamed", ()), old}
+	after_commit("memora.services.srs_documents.move_player", old=old, new=new)
+
+
+def move_player(old: str, new: str) -> dict:
+	"""Move schedules, journal and history of ``old`` to ``new``; numbers of what was moved."""
+	return engine.call("Players", "rename", old, new)
+
+
+def user_deleted(doc, method=None) -> None:
+	"""After the commit, remove the student's rows, keys and journal rows."""
+	if doc.name not in getattr(frappe.local, "memora_renamed", ()):
+		after_commit("memora.services.srs_documents.remove_player", player=doc.name)
+
+
+def remove_player(player: str) -> dict:
+	"""Remove what is kept of a deleted User; numbers of what was removed."""
+	return engine.call("Players", "remove", player)
+
+
+# After the commit
+
+
+def after_commit(method: str, **kwargs) -> None:
+	"""Call this function (dotted path) once Frappe's transaction is committed; never if it is rolled back."""
+	if hasattr(frappe.db, "after_commit"):
+		frappe.db.after_commit.add(lambda: _call_or_queue(method, kwargs))
+	else:
+		frappe.enqueue(method, enqueue_after_commit=True, **kwargs)
+
+
+def _call_or_queue(method: str, kwargs: dict) -> None:
+	"""Call it; if that fails, leave it to a job: the document is saved, whatever happens here."""
+	try:
+		frappe.get_attr(method)(**kwargs)
+	except Exception:
+		frappe.logger("memora").error(f"{method} failed, a job tries again", exc_info=True)
+		try:
+			frappe.enqueue(method, **kwargs)
+		except Exception:
+			frappe.logger("memora").error(f"{method} could not be queued", exc_info=True)
+
+
+def ulid() -> str:
+	"""A name that no other row has: 48 bits of time in milliseconds, 80 random bits."""
+	number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+	return "".join(BASE32[number >> shift & 31] for shift in range(125, -1, -5))
