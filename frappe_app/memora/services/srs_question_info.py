@@ -2,7 +2,7 @@
 
 An app that knows its questions names a function in its ``hooks.py``::
 
-	srs_question_info = "school.questions.subject_and_topic"
+        srs_question_info = "school.questions.subject_and_topic"
 
 The function takes a list of question ids and returns ``{id: (subject, topic)}``, each a name of a
 Game Subject or Game Topic, or None; ids that it does not know it leaves out. Of several functions
