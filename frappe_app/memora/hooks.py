@@ -44,9 +44,6 @@ doc_events = {
 	},
 }
 
-# A deleted User's schedules are removed with it, so they do not forbid the deletion.
-ignore_links_on_delete = ["Player Memory Tracker", "Archived Memory Tracker"]
-
 # Only enqueues. Reconciliation, automatic archiving and retention join when the engine has them.
 scheduler_events = {
 	"cron": {

@@ -13,12 +13,9 @@ import frappe
 from frappe import _
 from frappe.utils import cint
 
-from memora.services import engine
+from memora.services import engine, srs_sweeper
 
 TRACKER = "Player Memory Tracker"
-
-# Both have a row for each student, season and question.
-TRACKERS = (TRACKER, "Archived Memory Tracker")
 
 # Longest name in characters: what Frappe's columns hold.
 MAX_NAME = 140
@@ -81,7 +78,9 @@ def name_tracker(doc, method=None) -> None:
 
 def tracker_changes(doc, method=None) -> None:
 	"""Make an edit by hand newer than every review so far, so that none undoes it."""
-	before = cint(frappe.db.get_value(TRACKER, doc.name, "review_version")) if not doc.is_new() else 0
+	# for_update: what is committed now, not what this transaction's snapshot shows.
+	row = {"name": doc.name, "season": doc.season}
+	before = 0 if doc.is_new() else cint(frappe.db.get_value(TRACKER, row, "review_version", for_update=True))
 	doc.review_version = max(time.time_ns() // 1000, before + 1)
 
 
@@ -113,47 +112,39 @@ def user_renames(doc, method=None, old=None, new=None, merge=False) -> None:
 	"""Before two Users become one: of questions that both have, keep the newer row.
 
 	Frappe gives all rows of the old User to the new one, which the table refuses where both have
-	the question. In Frappe's transaction, which may still be rolled back.
+	the question. So this happens in Frappe's transaction, and goes with it if it is rolled back.
 	"""
-	if not merge or old == new or frappe.db.get_value("User", new) != new:
-		return
-	for doctype in TRACKERS:
-		if frappe.db.table_exists(doctype):
-			_keep_the_newer(doctype, old, new)
-
-
-def _keep_the_newer(doctype: str, old: str, new: str) -> None:
-	"""Delete the loser of each pair of rows: lower version, then earlier due, then lower stability."""
-	newer = """(o.review_version, COALESCE(o.next_review_date, '1000-01-01'), o.stability)
-		> (n.review_version, COALESCE(n.next_review_date, '1000-01-01'), n.stability)"""
-	pairs = f"""FROM `tab{doctype}` AS o JOIN `tab{doctype}` AS n
-		ON n.player = %(new)s AND n.season = o.season AND n.question_id = o.question_id
-		WHERE o.player = %(old)s"""
-	users = {"old": old, "new": new}
-	frappe.db.sql(f"DELETE n {pairs} AND {newer}", users)
-	frappe.db.sql(f"DELETE o {pairs} AND NOT ({newer})", users)
+	if merge and old != new and frappe.db.get_value("User", new) == new:
+		for statement, values in engine.call("Players", "merge_rows", old, new):
+			frappe.db.sql(statement, values)
 
 
 def user_renamed(doc, method=None, old=None, new=None, merge=False) -> None:
-	"""After the commit, move the student's keys, details and journal rows."""
-	# A merged User is deleted next; then nothing of it is left to remove.
-	frappe.local.memora_renamed = {*getattr(frappe.local, "memora_renamed", ()), old}
+	"""After the commit, move the student's journal, history and cached schedules."""
 	after_commit("memora.services.srs_documents.move_player", old=old, new=new)
 
 
 def move_player(old: str, new: str) -> dict:
-	"""Move schedules, journal and history of ``old`` to ``new``; numbers of what was moved."""
-	return engine.call("Players", "rename", old, new)
+	"""Move what the engine keeps under ``old`` to ``new``; numbers of what was moved.
+
+	Any number of times: whoever is logged in under the old name is believed for a minute more, so
+	that the sweeper does it again.
+	"""
+	moved = engine.call("Players", "rename", old, new)
+	srs_sweeper.move_again(old, new)
+	return moved
 
 
 def user_deleted(doc, method=None) -> None:
-	"""After the commit, remove the student's rows, keys and journal rows."""
-	if doc.name not in getattr(frappe.local, "memora_renamed", ()):
-		after_commit("memora.services.srs_documents.remove_player", player=doc.name)
+	"""After the commit, remove the student's cached schedules and unapplied reviews.
+
+	Rows of the schedule forbid the deletion, as any linked document does, unless it is forced.
+	"""
+	after_commit("memora.services.srs_documents.remove_player", player=doc.name)
 
 
 def remove_player(player: str) -> dict:
-	"""Remove what is kept of a deleted User; numbers of what was removed."""
+	"""Remove what the engine keeps of a deleted User; numbers of what was removed."""
 	return engine.call("Players", "remove", player)
 
 

@@ -7,6 +7,7 @@ job was lost or never queued.
 import time
 
 import frappe
+from frappe.utils import cint
 
 from memora.services import engine
 
@@ -16,6 +17,12 @@ JOB = "memora_srs_sweep"
 # Seconds that a job may take, and after which it starts no further round.
 TIMEOUT = 300
 BUDGET = 200
+
+# Cache entry of Users renamed lately: old name to [new name, UTC epoch seconds of the renaming].
+RENAMED = "memora_srs_renamed"
+
+# Seconds for which somebody logged in under the old name may still be believed, with some to spare.
+BELIEVED = 120
 
 
 def enqueue_sweep() -> None:
@@ -32,6 +39,7 @@ def sweep() -> int:
 
 	Raises UnavailableError when MariaDB is away.
 	"""
+	_move_renamed()
 	end = time.monotonic() + BUDGET
 	applied = 0
 	while time.monotonic() < end:
@@ -40,3 +48,23 @@ def sweep() -> int:
 		if not count:
 			break
 	return applied
+
+
+def move_again(old: str, new: str) -> None:
+	"""Have a later sweep move once more what was sent under the old name in the meantime."""
+	if not frappe.cache().hget(RENAMED, old):
+		frappe.cache().hset(RENAMED, old, [new, int(time.time())])
+
+
+def _move_renamed() -> None:
+	"""Move what Users renamed some minutes ago sent under their old name."""
+	for old, (new, since) in (frappe.cache().hgetall(RENAMED) or {}).items():
+		if time.time() - cint(since) < BELIEVED:
+			continue
+		old = old.decode() if isinstance(old, bytes) else old
+		try:
+			engine.call("Players", "rename", old, new)
+		except Exception:
+			frappe.logger("memora").warning(f"{old} could not be moved to {new} once more", exc_info=True)
+			frappe.clear_messages()
+		frappe.cache().hdel(RENAMED, old)
