@@ -8,6 +8,7 @@ import time
 
 import frappe
 from frappe.utils import cint
+from redis.exceptions import RedisError
 
 from memora.services import engine
 
@@ -39,7 +40,6 @@ def sweep() -> int:
 
 	Raises UnavailableError when MariaDB is away.
 	"""
-	_move_renamed()
 	end = time.monotonic() + BUDGET
 	applied = 0
 	while time.monotonic() < end:
@@ -47,6 +47,10 @@ def sweep() -> int:
 		applied += count
 		if not count:
 			break
+	try:
+		_move_renamed()
+	except RedisError:
+		frappe.logger("memora").warning("renamed Users wait for Frappe's cache", exc_info=True)
 	return applied
 
 
