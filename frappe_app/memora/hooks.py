@@ -25,7 +25,7 @@ after_request = ["memora.services.engine.add_retry_after"]
 # Documents
 doc_events = {
 	"Game Subscription Season": {
-		"before_save": "memora.services.srs_documents.season_saves",
+		"after_insert": "memora.services.srs_documents.season_inserted",
 		"before_rename": "memora.services.srs_documents.season_renames",
 	},
 	"Player Memory Tracker": {

@@ -41,23 +41,20 @@ def check_name(label: str, value: str | None) -> None:
 # Seasons
 
 
-def season_saves(doc, method=None) -> None:
-	"""Make a new season's partition, on a connection of the engine's: nobody writes before it is there.
+def season_inserted(doc, method=None) -> None:
+	"""Make the season's partition, on a connection of the engine's: nobody writes before it is there.
 
-	Just before the row is inserted, because the engine notes the partition on the season's row, which
-	Frappe's transaction has locked afterwards. If the insert fails or is rolled back, an empty
-	partition remains, which the next attempt uses. Raises UnavailableError if the table stays
-	locked, MemoraError if it is not migrated: no season then.
+	If the insert is rolled back, an empty partition remains, which the next attempt uses. Raises
+	UnavailableError if the table stays locked, MemoraError if it is not migrated: no season then.
 	"""
-	if not doc.is_new():
-		return
 	if not engine.call("PartitionManager", "is_table_partitioned"):
 		frappe.throw(
 			_("The tables of Memora are not migrated: run bench migrate, then make the season."),
 			exc=engine.MemoraError,
 		)
-	engine.call("PartitionManager", "create_season_partition", doc.name)
-	doc.partition_created = 1
+	# The engine would wait for this transaction's lock on the season's row: the note is made here.
+	engine.call("PartitionManager", "create_season_partition", doc.name, note=False)
+	doc.db_set("partition_created", 1, update_modified=False)
 
 
 def season_renames(doc, method=None, *names) -> None:

@@ -1,9 +1,0 @@
-# Copyright (c) 2026, Memora and Contributors
-# See license.txt
-
-# import frappe
-from frappe.tests.utils import FrappeTestCase
-
-
-class TestPlayerMemoryTracker(FrappeTestCase):
-	pass
