@@ -1,4 +1,4 @@
-// What keeps Memora from working, to administrators, when Desk starts (memora/boot.py).
+// What keeps Memora from working, to administrators, when Desk starts (memora/services/srs_desk.py).
 // Once the first page is there: Desk closes open dialogs before it shows one.
 $(document).one("page-change", () => {
 	if (!frappe.boot.memora_problem) return;
