@@ -11,13 +11,13 @@ app_license = "MIT"
 before_install = "memora.install.before_install"
 after_install = "memora.install.after_install"
 before_migrate = ["memora.install.before_migrate"]
-after_migrate = ["memora.install.after_migrate"]
+after_migrate = ["memora.services.srs_schema.migrate"]
 before_uninstall = "memora.install.before_uninstall"
 after_uninstall = "memora.install.after_uninstall"
 
 # Desk: an alert for administrators when the engine is missing or of another version
 app_include_js = ["/assets/memora/js/memora_engine_alert.js"]
-extend_bootinfo = ["memora.boot.extend_bootinfo"]
+extend_bootinfo = ["memora.services.srs_desk.extend_bootinfo"]
 
 # Errors of the engine: the header Retry-After
 after_request = ["memora.services.engine.add_retry_after"]

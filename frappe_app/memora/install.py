@@ -7,7 +7,7 @@ put out of its way and back again, and a later installation finds them.
 import click
 import frappe
 
-from memora.services import engine, srs_schema
+from memora.services import srs_schema
 
 TABLES = (
 	"tabPlayer Memory Tracker",
@@ -27,26 +27,13 @@ def before_install() -> None:
 
 
 def after_install() -> None:
-	"""Give the tables their keys and partitions, or say what is missing for that."""
-	migrate_tables()
+	"""Give the tables their keys and partitions."""
+	srs_schema.migrate()
 
 
 def before_migrate() -> None:
 	"""Put tables back that an interrupted uninstall left aside, before Frappe makes empty ones."""
 	restore_tables()
-
-
-def after_migrate() -> None:
-	"""Do what is missing of keys and partitions, or say what is missing for that."""
-	migrate_tables()
-
-
-def migrate_tables() -> None:
-	"""Apply the schema. Without the engine, say so and go on: Desk says it again."""
-	if what := engine.problem():
-		click.secho(what, fg="red")
-		return
-	srs_schema.apply()
 
 
 def before_uninstall() -> None:

@@ -44,7 +44,8 @@ def check_name(label: str, value: str | None) -> None:
 def season_inserted(doc, method=None) -> None:
 	"""Make the season's partition, on a connection of the engine's: nobody writes before it is there.
 
-	If the insert is rolled back, an empty partition remains, which the next attempt uses. Raises
+	If the insert is rolled back, an empty partition remains, which the next attempt uses. This
+	transaction cannot read the tracker any more (MariaDB's error 1412): commit first. Raises
 	UnavailableError if the table stays locked, MemoraError if it is not migrated: no season then.
 	"""
 	if not engine.call("PartitionManager", "is_table_partitioned"):
@@ -82,7 +83,11 @@ def tracker_changes(doc, method=None) -> None:
 
 
 def tracker_changed(doc, method=None) -> None:
-	"""After the commit, have the student's schedule read anew."""
+	"""Keep the version also where the DocType does not declare it; after the commit, have the
+	student's schedule read anew."""
+	if not doc.meta.has_field("review_version"):
+		row = {"name": doc.name, "season": doc.season}
+		frappe.db.set_value(TRACKER, row, "review_version", doc.review_version, update_modified=False)
 	for player, season in {(doc.player, doc.season), _before(doc)} - {None}:
 		after_commit("memora.services.srs_documents.invalidate", player=player, season=season)
 

@@ -7,6 +7,7 @@ site without running them, so the install and migrate hooks call it too.
 import sys
 import time
 
+import click
 import frappe
 
 from memora.services import engine
@@ -26,6 +27,14 @@ def is_migrated() -> bool:
 			TRACKER,
 		)
 	)
+
+
+def migrate() -> None:
+	"""Hook: ``apply``; without the engine, say what is missing and go on. Desk says it again."""
+	if what := engine.problem():
+		click.secho(what, fg="red")
+	else:
+		apply()
 
 
 def apply() -> dict:

@@ -1,4 +1,4 @@
-"""What Desk learns when it starts."""
+"""What Desk learns when it starts; ``public/js/memora_engine_alert.js`` shows it."""
 
 import frappe
 
