@@ -7,6 +7,8 @@ CARGO ?= cargo
 PYTHON ?= python3
 RQ_VERSIONS := 1.15 1.16 2.6
 VENVS := target/venvs
+# The sidecar that is compared with Frappe, once one is built.
+PROGRAM ?= $(firstword $(wildcard target/release/memora-srs target/debug/memora-srs))
 # The tests' package switches failpoints on; a program for others is built without it.
 RELEASE := $(CARGO) build --locked --release -p memora-sidecar
 
@@ -27,6 +29,17 @@ test: servers venvs
 .PHONY: test-long ## Run the longer suites too
 test-long: servers venvs
 	$(CARGO) test --locked -p memora-core -p memora-sidecar -p memora-tests $(ARGS) -- --include-ignored
+
+.PHONY: test-frappe ## Run the app's tests inside a bench (BENCH=<folder> [SITE=<site>]), and compare the doors if target/*/memora-srs is built
+test-frappe:
+	@[ -n "$(BENCH)" ] || { echo "make test-frappe BENCH=<folder of a bench> [SITE=<site>]" >&2; exit 1; }
+	$(PYTHON) tests/python/frappe_tests.py $(BENCH) --site "$(SITE)" $(ARGS)
+	@if [ -n "$(PROGRAM)" ]; then $(MAKE) compare-doors; else echo "no memora-srs built: the doors are not compared"; fi
+
+.PHONY: compare-doors ## Send the same requests to Frappe and to the sidecar (BENCH=<folder> SITE=<site> [PROGRAM=<memora-srs>])
+compare-doors:
+	@[ -n "$(BENCH)" ] && [ -n "$(PROGRAM)" ] || { echo "make compare-doors BENCH=<folder of a bench> [SITE=<site>] PROGRAM=<memora-srs>" >&2; exit 1; }
+	$(BENCH)/env/bin/python tests/python/compare_doors.py $(BENCH) --site "$(SITE)" --program $(PROGRAM)
 
 .PHONY: bench ## Measure (docs/PERFORMANCE.md has the figures and what they mean)
 bench: servers
