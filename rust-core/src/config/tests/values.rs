@@ -196,7 +196,7 @@ fn our_settings_reach_the_engine() {
     let srs = TestBench::new()
         .common(json!({
             "srs_redis_cache": "redis://srs:1/4", "srs_key_prefix": "school-a.", "srs_season_cache_s": 5,
-            "srs_max_questions": "2000", "srs_allow_new_questions": 0, "srs_queue": "long",
+            "srs_max_questions": "2000", "srs_allow_new_questions": 0, "srs_question_info": 1, "srs_queue": "long",
             "srs_default_queue_max": 7, "srs_journal_days": 30, "srs_audit_days": 90,
             "srs_review_log": false, "srs_mariadb_loads": 4, "srs_mariadb_connections": 9,
             "srs_xp": [1, 2, 3, 4, 5, 6],
@@ -210,6 +210,7 @@ fn our_settings_reach_the_engine() {
         season_cache: Duration::from_secs(5),
         max_questions: 2000,
         allow_new_questions: false,
+        question_info: true,
         queue: Some("long".into()),
         default_queue_max: 7,
         journal_days: 30,
