@@ -5,10 +5,12 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 PYTHON ?= python3
-RQ_VERSIONS := 1.15 1.16 2.6
+RQ_VERSIONS := 1.15 1.16 2.6 3
 VENVS := target/venvs
 PY := $(VENVS)/py/bin/python
 MATURIN := $(VENVS)/py/bin/maturin
+# The sidecar that is compared with Frappe, once one is built.
+PROGRAM ?= $(firstword $(wildcard target/release/memora-srs target/debug/memora-srs))
 # The tests' package switches failpoints on; a program for others is built without it.
 RELEASE := $(CARGO) build --locked --release -p memora-sidecar
 
@@ -39,6 +41,26 @@ test-python: servers $(VENVS)/py/.made
 	$(MATURIN) build --quiet --profile dev --features failpoints --locked --out target/test-wheels
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/test-wheels/*.whl
 	$(PY) -m pytest -q $(PYTEST_ARGS)
+
+.PHONY: test-frappe ## Run the app's tests inside a bench (BENCH=<folder> [SITE=<site>]), and compare the doors if target/*/memora-srs is built
+test-frappe:
+	@[ -n "$(BENCH)" ] || { echo "make test-frappe BENCH=<folder of a bench> [SITE=<site>]" >&2; exit 1; }
+	$(PYTHON) tests/python/frappe_tests.py $(BENCH) --site "$(SITE)" $(ARGS)
+	@if [ -n "$(PROGRAM)" ]; then $(MAKE) compare-doors; else echo "no memora-srs built: the doors are not compared"; fi
+
+.PHONY: test-frappe-life ## Install, migrate, uninstall on a site (BENCH=<folder> SITE=<site with allow_tests>); DESTROYS the site's data
+test-frappe-life:
+	@[ -n "$(BENCH)" ] && [ -n "$(SITE)" ] || { echo "make test-frappe-life BENCH=<folder of a bench> SITE=<site>" >&2; exit 1; }
+	cd $(BENCH)/sites && ../env/bin/python -m memora.tests.schema_life $(SITE)
+
+.PHONY: app-branch ## Make the branch frappe-app, whose root is the app, for bench get-app
+app-branch:
+	git branch --force frappe-app "$$(git commit-tree -m "The Frappe app of $$(git rev-parse --short HEAD)" HEAD:frappe_app)"
+
+.PHONY: compare-doors ## Send the same requests to Frappe and to the sidecar (BENCH=<folder> SITE=<site> [PROGRAM=<memora-srs>])
+compare-doors:
+	@[ -n "$(BENCH)" ] && [ -n "$(PROGRAM)" ] || { echo "make compare-doors BENCH=<folder of a bench> [SITE=<site>] PROGRAM=<memora-srs>" >&2; exit 1; }
+	$(BENCH)/env/bin/python tests/python/compare_doors.py $(BENCH) --site "$(SITE)" --program $(PROGRAM)
 
 .PHONY: bench ## Measure (docs/PERFORMANCE.md has the figures and what they mean)
 bench: servers
@@ -95,7 +117,7 @@ servers:
 	  echo "missing: $${missing[*]} (names of Debian packages); install them and try again" >&2; exit 1; \
 	fi
 
-.PHONY: venvs ## Make the Python environments with the RQ versions that Frappe 14 to 16 use
+.PHONY: venvs ## Make the Python environments with the RQ versions of Frappe 14 to 16, and RQ 3
 venvs: $(RQ_VERSIONS:%=$(VENVS)/rq-%/.made)
 
 # Marked when complete: one that is not is made anew.

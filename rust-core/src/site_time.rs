@@ -122,12 +122,7 @@ impl SiteZone {
 
     /// Wall time for answers: `YYYY-MM-DDTHH:MM:SS`, and `.ffffff` unless that is zero.
     pub fn iso(self, t: UtcMicros) -> String {
-        let wall = self.to_wall(t);
-        let format = match wall.nanosecond() {
-            0 => "%Y-%m-%dT%H:%M:%S",
-            _ => "%Y-%m-%dT%H:%M:%S%.6f",
-        };
-        wall.format(format).to_string()
+        iso_wall(self.to_wall(t))
     }
 
     /// Wall time as Frappe's `now()` prints it: `YYYY-MM-DD HH:MM:SS.ffffff`.
@@ -157,6 +152,15 @@ impl SiteZone {
                 MappedLocalTime::Single(_)
             )
     }
+}
+
+/// `YYYY-MM-DDTHH:MM:SS`, and `.ffffff` unless that is zero: Python's `isoformat()`.
+pub fn iso_wall(wall: NaiveDateTime) -> String {
+    let format = match wall.nanosecond() {
+        0 => "%Y-%m-%dT%H:%M:%S",
+        _ => "%Y-%m-%dT%H:%M:%S%.6f",
+    };
+    wall.format(format).to_string()
 }
 
 /// Reads `YYYY-MM-DD HH:MM:SS` with an optional fraction of one to six digits; `T` may

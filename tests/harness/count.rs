@@ -12,11 +12,19 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::TestSite;
-use crate::servers::RedisDb;
+use crate::servers::{RedisDb, client};
 use crate::wait::PATIENCE;
 
-/// Commands that clients send to one logical database of Redis; those that scripts
-/// execute inside are not among them.
+/// Who had Redis execute a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A client, by sending it.
+    Client,
+    /// A script, while it ran.
+    Script,
+}
+
+/// Commands that are executed in one logical database of Redis.
 pub struct RedisCounter {
     db: RedisDb,
     lines: UnboundedReceiver<String>,
@@ -29,7 +37,7 @@ impl RedisCounter {
     /// # Panics
     /// If Redis does not answer.
     pub async fn start(db: &RedisDb) -> Self {
-        let client = redis::Client::open(db.server.url()).expect("the harness's own URL");
+        let client = client(&db.server.url());
         let monitor = client.get_async_monitor().await.expect("a connection");
         let (sender, lines) = unbounded_channel();
         let listener = tokio::spawn(async move {
@@ -55,6 +63,17 @@ impl RedisCounter {
     /// # Panics
     /// If Redis does not answer.
     pub async fn take(&mut self) -> Vec<String> {
+        let commands = self.take_with_scripts().await.into_iter();
+        commands
+            .filter_map(|(by, command)| (by == By::Client).then_some(command))
+            .collect()
+    }
+
+    /// As [`RedisCounter::take`], with what scripts executed.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn take_with_scripts(&mut self) -> Vec<(By, String)> {
         // Redis executes commands one after the other: when our own mark is seen, so is
         // everything that came before it.
         let mut own = self.db.connection().await;
@@ -88,9 +107,11 @@ impl RedisCounter {
         let ours = ours.as_deref().and_then(address);
         let here = format!("{} ", self.db.index);
         seen.into_iter()
-            .filter(|(place, _)| place.starts_with(&here) && !place.ends_with(" lua"))
-            .filter(|(place, _)| address(place) != ours)
-            .map(|(_, command)| command)
+            .filter(|(place, _)| place.starts_with(&here) && address(place) != ours)
+            .map(|(place, command)| match place.ends_with(" lua") {
+                true => (By::Script, command),
+                false => (By::Client, command),
+            })
             .collect()
     }
 }

@@ -984,10 +984,20 @@ async fn a_cold_login_is_one_read_and_one_statement_and_a_warm_one_nothing() {
     assert!(redis.take().await.is_empty());
     assert_eq!(sql.take().await.len(), 1);
 
-    // A session that only the table knows costs one statement too.
+    // A session that only the table knows costs one statement too, and a stamp.
     let who = door.who_cold(&with_sid(&evicted.sid)).await;
     assert_eq!(who, "ann@example.com by Cookie");
-    assert_eq!(redis.take().await, hget(&evicted.sid));
+    let commands = redis.take().await;
+    assert_eq!(commands[..1], hget(&evicted.sid));
+    let stamp = format!("\"{}|last_db_session_update\"", test.db_name);
+    assert!(
+        commands[1].starts_with(&format!("\"HSETNX\" {stamp}")),
+        "{commands:?}"
+    );
+    assert_eq!(
+        commands[2..],
+        [format!("\"HGET\" {stamp} \"{}\"", evicted.sid)]
+    );
     assert_eq!(sql.take().await.len(), 1);
 
     // A crowd of one student's requests is one login.
@@ -1000,6 +1010,122 @@ async fn a_cold_login_is_one_read_and_one_statement_and_a_warm_one_nothing() {
     }
     assert_eq!(redis.take().await, hget(&bob.sid));
     assert_eq!(sql.take().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_redis_forgot_costs_a_statement_a_minute() {
+    for version in [FrappeVersion::V14, FrappeVersion::V15] {
+        let test = TestSite::builder()
+            .frappe(version)
+            .own_mariadb()
+            .build()
+            .await;
+        let ann = test.add_student("ann@example.com").await;
+        let door = Door::of(&test).await;
+        read_settings(&door.site.db).await.unwrap();
+        let sql = SqlCounter::start(&test).await;
+        let cookie = with_sid(&ann.sid);
+        let start = now();
+        let at = async |seconds| {
+            let who = door.who(&cookie, start.plus_seconds(seconds)).await;
+            assert_eq!(who, "ann@example.com by Cookie", "{seconds}");
+        };
+        // `bench clear-cache`, before the first minute and in the middle of the third.
+        test.forget_session_in_redis(&ann.sid).await;
+        for (minute, statements) in [(0, 1), (1, 1), (2, 2)] {
+            for seconds in (1..=60).step_by(3) {
+                if (minute, seconds) == (2, 31) {
+                    test.forget_session_in_redis(&ann.sid).await;
+                }
+                at(minute * 60 + seconds).await;
+            }
+            assert_eq!(sql.take().await.len(), statements, "{minute}");
+        }
+        // Frappe extends the session at its next request, as without the stamp.
+        let (entry, stamp, _) = stored(&test, &ann.sid).await;
+        assert_eq!(entry, None);
+        let stamp = String::from_utf8_lossy(&stamp.unwrap()).into_owned();
+        assert!(stamp.contains("2000-01-01 "), "{stamp}");
+
+        // One that nobody knows leaves nothing behind.
+        let who = door.who(&with_sid("made-up"), start).await;
+        assert_eq!(who, "decline session-unknown");
+        assert_eq!(stored(&test, "made-up").await, (None, None, None));
+    }
+}
+
+#[tokio::test]
+async fn a_logout_counts_within_five_seconds_when_redis_forgot_the_session() {
+    let test = TestSite::new().await;
+    let ann = test.add_student("ann@example.com").await;
+    let logout = async |sid: &str| {
+        let delete = "DELETE FROM tabSessions WHERE sid = ?";
+        test.exec(delete, (sid,)).await;
+        test.forget_session_in_redis(sid).await;
+    };
+    for version in [FrappeVersion::V15, FrappeVersion::V16] {
+        let (mut door, other) = (Door::of(&test).await, Door::of(&test).await);
+        let session = add_session(&test, &ann, TimeDelta::zero(), None).await;
+        test.forget_session_in_redis(&session.sid).await;
+        if version == FrappeVersion::V16 {
+            door.config.frappe = version;
+            let update = "UPDATE tabSessions SET sessiondata = '{}' WHERE sid = ?";
+            test.exec(update, (&session.sid,)).await;
+        }
+        let (cookie, start) = (with_sid(&session.sid), now());
+        let at = |seconds| door.who(&cookie, start.plus_seconds(seconds));
+        for seconds in [0, 6, 12] {
+            assert_eq!(at(seconds).await, "ann@example.com by Cookie");
+        }
+        logout(&session.sid).await;
+        assert_eq!(at(17).await, "ann@example.com by Cookie");
+        // A stamp that another process sets does not vouch for what was read before.
+        let paused = failpoint::pause(&test.name, "session_stamped");
+        let request = other.who(&cookie, start.plus_seconds(18));
+        let meanwhile = async {
+            paused.reached().await;
+            let stamp = stored(&test, &session.sid).await.1;
+            assert_eq!(stamp.is_some(), version == FrappeVersion::V15);
+            let mut look = std::pin::pin!(at(18));
+            let early = tokio::select! {
+                who = &mut look => Some(who),
+                () = paused.reached() => None,
+            };
+            drop(paused);
+            match early {
+                Some(who) => who,
+                None => look.await,
+            }
+        };
+        let (theirs, ours) = tokio::join!(request, meanwhile);
+        assert_eq!(theirs, "decline session-unknown");
+        assert_eq!(ours, "decline session-unknown");
+        assert_eq!(stored(&test, &session.sid).await, (None, None, None));
+    }
+}
+
+#[tokio::test]
+async fn a_logout_while_the_row_is_read_is_not_missed() {
+    let test = TestSite::new().await;
+    let ann = test.add_student("ann@example.com").await;
+    test.forget_session_in_redis(&ann.sid).await;
+    let door = Door::of(&test).await;
+    let (cookie, start) = (with_sid(&ann.sid), now());
+    let paused = failpoint::pause(&test.name, "session_stamped");
+    let request = door.who(&cookie, start);
+    let logout = async {
+        paused.reached().await;
+        test.exec("DELETE FROM tabSessions WHERE sid = ?", (&ann.sid,))
+            .await;
+        test.forget_session_in_redis(&ann.sid).await;
+        paused.release();
+    };
+    // Who reads the row before its stamp would be told "by Cookie", for a minute.
+    let (who, ()) = tokio::join!(request, logout);
+    assert_eq!(who, "decline session-unknown");
+    drop(paused);
+    let later = door.who(&cookie, start.plus_seconds(6)).await;
+    assert_eq!(later, "decline session-unknown");
 }
 
 /// Errors and debug output end up in logs.

@@ -218,7 +218,13 @@ async fn asked(test: &TestSite) -> Vec<(String, Value)> {
             &mut unpacked,
         )
         .unwrap();
-        let call = pickle::read(&unpacked, pickle::Limits::default()).unwrap();
+        let limits = pickle::Limits {
+            input: 1 << 20,
+            values: 1000,
+            text: 1 << 20,
+            depth: 10,
+        };
+        let call = Value::try_from(pickle::read(&unpacked, limits).unwrap()).unwrap();
         assert_eq!(call[3]["method"], FILL_INFO_METHOD);
         assert_eq!(call[3]["site"], test.name.as_str());
         calls.push((id, call[3]["kwargs"].clone()));

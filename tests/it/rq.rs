@@ -1,4 +1,4 @@
-//! RQ's wire format, against RQ itself: versions 1.15, 1.16 and 2.6 run our
+//! RQ's wire format, against RQ itself: versions 1.15, 1.16, 2.6 and 3.0 run our
 //! jobs, make jobs for us, and look at what our worker leaves behind.
 //!
 //! | file | asks |
@@ -22,7 +22,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use memora_core::batch::{Attempt, Submission};
-use memora_core::config::{DbConfig, FrappeVersion, Secret, SiteConfig, SrsConfig};
+use memora_core::config::{DbConfig, FrappeVersion, RqConfig, Secret, SiteConfig, SrsConfig};
 use memora_core::queue::{PERSIST_METHOD, PersistCall, Producer, QueueWorker, WorkerOptions};
 use memora_core::servers::redis::RedisLink;
 use memora_core::types::UtcMicros;
@@ -41,6 +41,7 @@ macro_rules! with_each_rq {
         with_each_rq!(@version rq_1_15, "1.15", 1; $($test),+);
         with_each_rq!(@version rq_1_16, "1.16", 1; $($test),+);
         with_each_rq!(@version rq_2_6, "2.6", 2; $($test),+);
+        with_each_rq!(@version rq_3, "3", 3; $($test),+);
     };
     (@version $module:ident, $version:literal, $major:literal; $($test:ident),+) => {
         mod $module {
@@ -113,7 +114,7 @@ async fn queue_db() -> RedisDb {
         .new_db()
 }
 
-fn link(url: &str) -> Arc<RedisLink> {
+pub(crate) fn link(url: &str) -> Arc<RedisLink> {
     Arc::new(RedisLink::new("redis_queue", url).unwrap())
 }
 
@@ -128,7 +129,7 @@ fn worker(url: &str, rq_major: u32) -> QueueWorker {
 }
 
 /// A site of a bench whose `workers` names our queue.
-fn config(rq_major: u32) -> SiteConfig {
+pub(crate) fn config(rq_major: u32) -> SiteConfig {
     let nowhere = Secret::new("redis://127.0.0.1:1".to_owned());
     SiteConfig {
         site: SITE.to_owned(),
@@ -152,6 +153,7 @@ fn config(rq_major: u32) -> SiteConfig {
         rq_major,
         decline_all: None,
         custom_queues: vec!["srs_write".to_owned()],
+        rq: RqConfig::default(),
         srs: SrsConfig::default(),
     }
 }
@@ -201,7 +203,7 @@ fn job_kwargs(site: &str, call: &Value) -> Value {
 }
 
 /// The submission that these arguments mean.
-fn submission(player: &str, submission: &str) -> Submission {
+pub(crate) fn submission(player: &str, submission: &str) -> Submission {
     let call = call_kwargs(player, submission);
     let mut data = Vec::new();
     memora_core::pickle::write_call(

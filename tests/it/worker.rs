@@ -1,5 +1,7 @@
 //! Programs of their own: sidecar and worker, killed where it hurts.
 
+use memora_core::store::partitions;
+use memora_core::types::Season;
 use memora_tests::programs::Start;
 use memora_tests::questions::question_id;
 use memora_tests::{Http, Sidecar, Student, TestSite, Worker, wait};
@@ -89,6 +91,45 @@ async fn a_session_end_to_end() {
         .await
         .expect("SCARD");
     assert_eq!(workers, 0, "it took itself off RQ's list");
+}
+
+#[tokio::test]
+async fn a_worker_listens_where_the_sites_jobs_go() {
+    let (test, student) = stage().await;
+    let mut ids = Vec::new();
+    for (n, queue) in [Value::Null, json!("reviews")].into_iter().enumerate() {
+        test.set_config("srs_queue", queue);
+        let sidecar = Sidecar::start(&test).await;
+        let answer = sidecar
+            .http(&test)
+            .post(SUBMIT)
+            .token(&student)
+            .json(&body(&format!("s-{n}"), 1))
+            .send()
+            .await;
+        let id = answer.message()["persistence_job_id"].clone();
+        ids.push(id.as_str().expect("a job id").to_owned());
+    }
+    let mut redis = test.queue.connection().await;
+    let mut origins = Vec::new();
+    for id in &ids {
+        let origin: String = redis::cmd("HGET")
+            .arg(format!("rq:job:{id}"))
+            .arg("origin")
+            .query_async(&mut redis)
+            .await
+            .expect("the job's queue");
+        origins.push(origin);
+    }
+    let named = |queue| format!("{}:{queue}", test.bench_id);
+    assert_eq!(origins, [named("srs_write"), named("reviews")]);
+    let _worker = Worker::start(&test);
+    for id in &ids {
+        wait::until("the job is finished", || async {
+            (job(&test, id).await.0 == "finished").then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -194,6 +235,45 @@ async fn a_lost_queue_is_made_up_for_from_the_journal() {
     .await;
     let _worker = Worker::start(&test);
     applied(&test, 2).await;
+}
+
+#[tokio::test]
+async fn a_job_for_a_season_that_does_not_exist_fails_and_makes_no_partition() {
+    let (test, _) = stage().await;
+    let site = test.site().await;
+    let partitions = async || partitions::all(&site.db).await.expect("the partitions");
+    let before = partitions().await;
+    let mut ids = Vec::new();
+    // Somebody's job, not a submit of ours: in format 1, for a season of its own.
+    for season in ["SEASON-2099", SEASON] {
+        let mut job = crate::rq::submission(ANN, &format!("of-{season}"));
+        job.season = Season::stored(season);
+        site.producer.enqueue(&job).await.expect("a job");
+        ids.push(site.producer.job_id(&job));
+    }
+    let _worker = Worker::start(&test);
+    wait::until("the good job is finished", || async {
+        (job(&test, &ids[1]).await.0 == "finished").then_some(())
+    })
+    .await;
+    wait::until("the bad job has failed", || async {
+        (job(&test, &ids[0]).await.0 == "failed").then_some(())
+    })
+    .await;
+    assert_eq!(partitions().await.len(), before.len());
+    let sql = "SELECT COUNT(*) FROM `tabError Log` WHERE method = 'SRSPersistenceService' \
+               AND error LIKE '%Season SEASON-2099 does not exist%'";
+    assert_eq!(count(&test, sql).await, 1);
+    let failed = format!("rq:failed:{}:srs_write", test.bench_id);
+    let mut redis = test.queue.connection().await;
+    let failed: Vec<String> = redis::cmd("ZRANGE")
+        .arg(failed)
+        .arg(0)
+        .arg(-1)
+        .query_async(&mut redis)
+        .await
+        .expect("RQ's registry");
+    assert_eq!(failed, ids[..1]);
 }
 
 #[tokio::test]

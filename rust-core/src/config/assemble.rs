@@ -6,10 +6,10 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::bench::Bench;
-use super::reader::{MASK, Reader};
+use super::reader::{MASK, Reader, truth, whole};
 use super::redis_url::RedisUrl;
 use super::source::{Setting, Source};
-use super::{DbConfig, FrappeVersion, Secret, SiteConfig, own_keys};
+use super::{DbConfig, FrappeVersion, RqConfig, Secret, SiteConfig, own_keys};
 use crate::{Error, Result};
 
 const DEFAULT_QUEUE: &str = "redis://127.0.0.1:11311";
@@ -58,7 +58,9 @@ pub(super) fn assemble(
     let maintenance_mode = reader.frappe_flag("maintenance_mode");
     let reads_in_maintenance = reader.frappe_flag("allow_reads_during_maintenance");
     let decline_all = decline_all(&mut reader, maintenance_mode && reads_in_maintenance);
-    let custom_queues = custom_queues(&mut reader);
+    let workers = workers(&mut reader);
+    let rq = rq(&mut reader, &workers);
+    let custom_queues = custom_queues(workers);
     let encryption_key = encryption_key(&mut reader);
     let ignore_csrf = reader.frappe_flag("ignore_csrf");
     let srs = own_keys::read(&mut reader, &custom_queues, connections);
@@ -82,6 +84,7 @@ pub(super) fn assemble(
         rq_major,
         decline_all,
         custom_queues,
+        rq,
         srs,
         db,
     };
@@ -316,27 +319,51 @@ fn decline_all(reader: &mut Reader<'_>, reads_in_maintenance: bool) -> Option<&'
     Some(reason)
 }
 
-/// Queues named by `workers`, besides the standard ones.
-fn custom_queues(reader: &mut Reader<'_>) -> Vec<String> {
-    let queues: Vec<String> = match reader.value("workers") {
-        None => Vec::new(),
+/// Queues named by `workers`, with what it says about each.
+fn workers(reader: &mut Reader<'_>) -> Map<String, Value> {
+    match reader.value("workers") {
+        None => Map::new(),
         Some((Value::Object(workers), source)) => {
-            reader.note(
-                "workers",
-                workers.keys().cloned().collect::<Vec<_>>(),
-                source,
-            );
-            workers.into_iter().map(|(name, _)| name).collect()
+            let names: Vec<_> = workers.keys().cloned().collect();
+            reader.note("workers", names, source);
+            workers
         }
         Some((_, source)) => {
             reader.problem("workers", source, "must be an object of queues");
-            Vec::new()
+            Map::new()
         }
-    };
-    queues
+    }
+}
+
+fn custom_queues(workers: Map<String, Value>) -> Vec<String> {
+    workers
         .into_iter()
+        .map(|(queue, _)| queue)
         .filter(|queue| !STANDARD_QUEUES.contains(&queue.as_str()))
         .collect()
+}
+
+fn rq(reader: &mut Reader<'_>, workers: &Map<String, Value>) -> RqConfig {
+    let default = RqConfig::default();
+    let mut rq = RqConfig {
+        result_ttl: reader.frappe_seconds("rq_results_ttl", default.result_ttl),
+        failure_ttl: reader.frappe_seconds("rq_job_failure_ttl", default.failure_ttl),
+        timeouts: default.timeouts,
+    };
+    for (queue, about) in workers {
+        let timeout = about.get("timeout").filter(|value| truth(value));
+        match timeout.map(whole) {
+            Some(Some(seconds)) if seconds != 0 => {
+                rq.timeouts.insert(queue.clone(), seconds);
+            }
+            Some(_) => reader.warnings.push(format!(
+                "workers.{queue}.timeout is no whole number of seconds; {} is used",
+                rq.timeout(queue)
+            )),
+            None => {}
+        }
+    }
+    rq
 }
 
 fn encryption_key(reader: &mut Reader<'_>) -> Option<Secret> {

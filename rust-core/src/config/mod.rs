@@ -22,7 +22,9 @@
 //! | `use_rq_auth`, `rq_username`, `rq_password` | login at `redis_queue`, unless its URL has one; the user defaults to the bench's id | off |
 //! | `redis_*_sentinel_enabled`, `redis_*cluster*` | refused for now | off |
 //! | `bench_id` | prefix of RQ's queue names | `FRAPPE_BENCH_ROOT`, else the bench's real path, with dashes for slashes |
-//! | `workers` | queues besides short, default and long | none |
+//! | `workers` | queues besides short, default and long; seconds that a queue's jobs may run (`timeout`) | none; 1500 on long, else 300 |
+//! | `rq_results_ttl` | seconds that RQ keeps what came of a job; negative: for good | 600 |
+//! | `rq_job_failure_ttl` | seconds that RQ keeps a failed job; negative: for good | 604,800 |
 //! | `encryption_key` | Fernet key of API secrets | none |
 //! | `maintenance_mode` | requests are answered 503 | off |
 //! | `ignore_csrf` | CSRF tokens are not checked | off |
@@ -75,6 +77,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -192,8 +195,40 @@ pub struct SiteConfig {
     pub decline_all: Option<&'static str>,
     /// Queues named by the bench's `workers`, besides short, default and long.
     pub custom_queues: Vec<String>,
+    /// How long jobs may run and are kept.
+    pub rq: RqConfig,
     /// Our own settings.
     pub srs: SrsConfig,
+}
+
+/// How long RQ's jobs may run and are kept, in seconds. What is negative is without end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RqConfig {
+    /// `workers.<queue>.timeout`, where the bench gives one; never 0.
+    pub timeouts: BTreeMap<String, i64>,
+    /// `rq_results_ttl`: what came of a job is kept so long; never 0.
+    pub result_ttl: i64,
+    /// `rq_job_failure_ttl`: a failed job is kept so long; never 0.
+    pub failure_ttl: i64,
+}
+
+impl Default for RqConfig {
+    /// Frappe's.
+    fn default() -> Self {
+        Self {
+            timeouts: BTreeMap::new(),
+            result_ttl: 600,
+            failure_ttl: 604_800,
+        }
+    }
+}
+
+impl RqConfig {
+    /// How long a job may run that waits in `queue`, named without the bench's prefix.
+    pub fn timeout(&self, queue: &str) -> i64 {
+        let frappes = if queue == "long" { 1500 } else { 300 };
+        self.timeouts.get(queue).copied().unwrap_or(frappes)
+    }
 }
 
 /// How to reach MariaDB.

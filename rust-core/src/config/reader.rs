@@ -103,6 +103,24 @@ impl<'a> Reader<'a> {
         on
     }
 
+    /// Seconds of Frappe's, where what Python takes for false is the default. What it
+    /// would pass on and RQ refuse is a warning.
+    pub(super) fn frappe_seconds(&mut self, key: &str, default: i64) -> i64 {
+        let (value, source) = self
+            .value(key)
+            .filter(|(value, _)| truth(value))
+            .unwrap_or_else(|| (default.into(), Source::Default));
+        let seconds = whole(&value).filter(|&seconds| seconds != 0);
+        if seconds.is_none() {
+            self.warnings.push(format!(
+                "{key} ({source}) is no whole number of seconds; {default} is used"
+            ));
+        }
+        let seconds = seconds.unwrap_or(default);
+        self.note(key, seconds, source);
+        seconds
+    }
+
     /// A text of Frappe's: the variable, else the files. Not recorded.
     pub(super) fn frappe_text(
         &mut self,
@@ -296,7 +314,7 @@ fn is_word(text: &str) -> bool {
 }
 
 /// Python's `bool(value)`.
-fn truth(value: &Value) -> bool {
+pub(super) fn truth(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(on) => *on,
@@ -308,7 +326,7 @@ fn truth(value: &Value) -> bool {
 }
 
 /// A whole number, also as text or as 5.0, as Python's `int()` takes it.
-fn whole(value: &Value) -> Option<i64> {
+pub(super) fn whole(value: &Value) -> Option<i64> {
     match value {
         Value::Number(n) => n.as_i64().or_else(|| {
             n.as_f64()

@@ -7,13 +7,16 @@
 //!
 //! | read | believed | cost when not at hand |
 //! |---|---|---|
-//! | session | 5 s | one `HGET`; if Redis has none or is away, one `SELECT` |
+//! | session | 5 s | one `HGET`; if Redis is away, one `SELECT` |
+//! | session that Redis forgot | 60 s, while Redis vouches for it every 5 s ([`table_sessions`]) | one `SELECT`, with the user |
 //! | user and settings | 60 s | one `SELECT` |
 //! | API key's owner and settings | 60 s | one `SELECT` |
 //!
 //! So a logout counts after 5 s at the latest, a disabled user or withdrawn key after
 //! 60 s. A refusal is never based on anything older than a second: a student who was just
 //! enabled, or whose session just got its CSRF token, is read again first.
+//!
+//! [`table_sessions`]: super::table_sessions
 //!
 //! Stricter than Frappe 15 in one point: the API key of a disabled user is refused.
 
@@ -33,10 +36,11 @@ use super::session::{Age, Session, Source};
 use super::settings::{SystemSettings, read_settings};
 use super::sliding_cookie::SlidingCookie;
 use super::stop::{Step, Stop};
+use super::table_sessions::{self, TableSessions};
 use crate::config::FrappeVersion;
 use crate::servers::mariadb::MariaDb;
 use crate::types::UtcMicros;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, failpoint};
 
 const SESSION_ROW: &str = concat!(
     "WITH settings AS (\n",
@@ -75,6 +79,7 @@ const UNREFRESHABLE: usize = 1_024;
 /// One site's memory of who is who.
 pub struct Authenticator {
     sessions: Believed<Arc<Session>>,
+    table_sessions: TableSessions,
     accounts: Believed<Arc<Account>>,
     key_owners: Believed<Arc<KeyOwner>>,
     settings: Believed<Arc<SystemSettings>>,
@@ -93,6 +98,7 @@ impl Authenticator {
     pub fn new() -> Self {
         Self {
             sessions: Believed::new(STUDENTS),
+            table_sessions: TableSessions::new(STUDENTS),
             accounts: Believed::new(STUDENTS),
             key_owners: Believed::new(API_KEYS),
             settings: Believed::new(1),
@@ -247,7 +253,7 @@ impl Attempt<'_> {
         if session.user == GUEST {
             return Err(Stop::Decline("session-guest"));
         }
-        let account = self.account(&session.user).await?;
+        let account = self.account(sid, &session).await?;
         let settings = &account.settings;
         let wall = settings.zone.to_wall(self.now);
         let expiry = settings.session_expiry_s(self.ctx.config.frappe);
@@ -340,7 +346,7 @@ impl Attempt<'_> {
         let pickle = match &logged_in.session.source {
             Source::Redis(pickle) => Some(pickle.as_slice()),
             // Frappe puts it back into Redis as well.
-            Source::Table => return Err(LEAVE_IT),
+            Source::Table(_) => return Err(LEAVE_IT),
             Source::TableAlone => None,
         };
         let player = &logged_in.account.player;
@@ -356,12 +362,23 @@ impl Attempt<'_> {
         let sessions = &self.memory.sessions;
         let (session, age) = sessions.get(sid, self.now, max_age, read).await?;
         self.oldest = self.oldest.max(age);
+        if let Source::Table(read_at) = session.source {
+            let age = Duration::from_micros(self.now.0.abs_diff(read_at.0));
+            self.oldest = self.oldest.max(age);
+        }
         Ok(session)
     }
 
-    async fn account(&mut self, name: &str) -> Step<Arc<Account>> {
+    async fn account(&mut self, sid: &str, session: &Session) -> Step<Arc<Account>> {
         let max_age = self.patience.account;
-        let read = accounts::by_name(self.ctx.db, name);
+        let name = &session.user;
+        let read = async {
+            match session.source {
+                // One statement a minute for both.
+                Source::Table(_) => Ok(self.read_forgotten(sid).await?.1),
+                _ => accounts::by_name(self.ctx.db, name).await,
+            }
+        };
         let accounts = &self.memory.accounts;
         let (account, age) = accounts.get(name, self.now, max_age, read).await?;
         self.oldest = self.oldest.max(age);
@@ -379,22 +396,45 @@ impl Attempt<'_> {
     }
 
     async fn read_session(&self, sid: &str) -> Step<Arc<Session>> {
-        let mut command = redis::cmd("HGET");
-        command
-            .arg(format!("{}|session", self.ctx.config.db.name))
-            .arg(sid);
-        match self.ctx.redis.query::<Option<Vec<u8>>>(&command).await {
-            Ok(Some(pickle)) => Ok(Arc::new(Session::from_redis(pickle)?)),
-            Ok(None) => self.read_session_row(sid, Source::Table).await,
+        let rows = &self.memory.table_sessions;
+        let known = rows.get(sid, self.now, self.patience.account);
+        let (session, account) = match table_sessions::look(self.ctx, sid, known.is_some()).await {
+            Ok((Some(pickle), _)) => return Ok(Arc::new(Session::from_redis(pickle)?)),
+            Ok((None, stamp)) => match known {
+                Some(row) if row.is_vouched_by(stamp.as_deref()) => return Ok(row.session),
+                _ => self.read_forgotten(sid).await?,
+            },
             Err(error) => {
                 tracing::debug!(?error, "session read from the table: Redis did not answer");
-                self.read_session_row(sid, Source::TableAlone).await
+                self.read_row(sid, Source::TableAlone).await?
             }
+        };
+        let accounts = &self.memory.accounts;
+        accounts.put(&session.user, self.now, account);
+        Ok(session)
+    }
+
+    /// Reads a session that Redis does not have.
+    async fn read_forgotten(&self, sid: &str) -> Step<(Arc<Session>, Arc<Account>)> {
+        // Before the row: a logout in between takes the stamp away.
+        let stamp = table_sessions::stamp(self.ctx, sid, self.now).await;
+        failpoint::hit(&self.ctx.config.site, "session_stamped").await?;
+        match (self.read_row(sid, Source::Table(self.now)).await, stamp) {
+            (Ok((session, account)), Some(stamp)) => {
+                let rows = &self.memory.table_sessions;
+                rows.put(sid, self.now, session.clone(), stamp);
+                Ok((session, account))
+            }
+            (Err(stop), Some(stamp)) => {
+                table_sessions::take_back(self.ctx, sid, stamp).await;
+                Err(stop)
+            }
+            (outcome, None) => outcome,
         }
     }
 
-    /// Reads the user's row along with the session's.
-    async fn read_session_row(&self, sid: &str, source: Source) -> Step<Arc<Session>> {
+    /// Reads a session's row and the user's: one statement.
+    async fn read_row(&self, sid: &str, source: Source) -> Step<(Arc<Session>, Arc<Account>)> {
         let mut row = rows::one(self.ctx.db, SESSION_ROW, (sid,)).await?;
         let stored: Option<String> = rows::column(&mut row, "sid")?;
         if stored.as_deref() != Some(sid) {
@@ -402,8 +442,6 @@ impl Attempt<'_> {
         }
         let session = Session::from_row(&mut row, self.ctx.config.frappe, source)?;
         let account = Account::from_row(&mut row, &session.user)?;
-        let accounts = &self.memory.accounts;
-        accounts.put(&session.user, self.now, Arc::new(account));
-        Ok(Arc::new(session))
+        Ok((Arc::new(session), Arc::new(account)))
     }
 }

@@ -1,8 +1,8 @@
 //! Who is asking: Frappe's sessions, credentials and CSRF, and their formats.
 //!
 //! [`Authenticator`] is the way in; [`auth`] says what is judged, in which order, and
-//! what it costs. Everything here reads what Frappe wrote and writes one thing only:
-//! the time in a session that is in use (`refresh`).
+//! what it costs. Everything here reads what Frappe wrote and writes the time only
+//! of a session that is in use (`refresh`, `table_sessions`).
 //!
 //! | module | job |
 //! |---|---|
@@ -11,10 +11,11 @@
 //! | [`credentials`] | cookie and `Authorization` header, as they come |
 //! | [`sliding_cookie`] | the cookie, as it goes |
 //! | `session` | a session: formats, age, CSRF token |
+//! | `table_sessions` | sessions that Redis forgot |
 //! | `refresh` | sliding expiry |
 //! | `accounts` | the user's row and the owner of an API key |
 //! | [`settings`] | System Settings |
-//! | [`pickle`], [`pyrepr`], [`value`] | Python's formats, read as plain data |
+//! | [`pyrepr`] | the table's text of a session, read as plain data |
 //! | `believed` | readings with an age; one look-up for a crowd |
 
 mod accounts;
@@ -22,7 +23,6 @@ pub mod auth;
 mod believed;
 pub mod credentials;
 pub mod login;
-pub mod pickle;
 pub mod pyrepr;
 mod refresh;
 mod rows;
@@ -30,7 +30,7 @@ mod session;
 pub mod settings;
 pub mod sliding_cookie;
 mod stop;
-pub mod value;
+mod table_sessions;
 
 pub use auth::Authenticator;
 pub use credentials::sid_cookie;
@@ -40,4 +40,4 @@ pub use settings::{SystemSettings, read_settings};
 pub use sliding_cookie::SlidingCookie;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;

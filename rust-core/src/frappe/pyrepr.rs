@@ -5,9 +5,14 @@
 //! string keys, lists, tuples, strings, integers, floats, `None`, `True`, `False`.
 //! Names, calls and operators are [`Unreadable`].
 
-use super::value::{DictBuilder, MAX_DEPTH, MAX_SOURCE, Unreadable, Value};
+use crate::pickle::{DictBuilder, Unreadable, Value};
 
 type Result<T> = std::result::Result<T, Unreadable>;
+
+/// Most bytes of text that are read. A session has about 300.
+const MAX_SOURCE: usize = 64 * 1024;
+/// Deepest nesting that is built. A session has two levels.
+const MAX_DEPTH: usize = 32;
 
 const TRUNCATED: Unreadable = Unreadable("truncated");
 const UNEXPECTED: Unreadable = Unreadable("unexpected character");

@@ -17,10 +17,10 @@ use chrono::NaiveDateTime;
 use redis::Script;
 
 use super::login::AuthContext;
-use super::session::TIME_FORMAT;
-use super::value::Value;
-use super::{pickle, pyrepr, rows};
+use super::session::{TIME_FORMAT, read_pickle};
+use super::{pyrepr, rows};
 use crate::config::Secret;
+use crate::pickle::Value;
 use crate::types::Player;
 use crate::{Result, failpoint};
 
@@ -119,7 +119,7 @@ impl SessionRefresh {
 
 /// The pickle with another `last_updated`, if it can be had by overwriting 26 bytes.
 fn retimed_pickle(old: &[u8], time: &str) -> Option<Vec<u8>> {
-    let before = pickle::read(old).ok()?;
+    let before = read_pickle(old).ok()?;
     let last = before.get("data")?.get("last_updated")?.as_str()?;
     if last.len() != time.len() {
         return None;
@@ -130,7 +130,7 @@ fn retimed_pickle(old: &[u8], time: &str) -> Option<Vec<u8>> {
 
     let mut expected = before;
     set_time(entry(&mut expected, "data")?, time)?;
-    (pickle::read(&new).ok()? == expected).then_some(new)
+    (read_pickle(&new).ok()? == expected).then_some(new)
 }
 
 /// The text of the table with another `last_updated`.
@@ -176,7 +176,7 @@ fn set_time(data: &mut Value, time: &str) -> Option<()> {
 
 /// A string as Python pickles it (protocol 4): `PROTO`, `FRAME`, `SHORT_BINUNICODE`, `MEMOIZE`,
 /// `STOP`.
-fn pickled_time(time: &str) -> Vec<u8> {
+pub(super) fn pickled_time(time: &str) -> Vec<u8> {
     // All times are 26 characters long (TIME_FORMAT), far from a byte's limit.
     let len = time.len() as u8;
     let mut pickle = vec![0x80, 4, 0x95, len + 4, 0, 0, 0, 0, 0, 0, 0, 0x8c, len];

@@ -11,9 +11,9 @@ use mysql_async::Row;
 use subtle::ConstantTimeEq;
 
 use super::stop::{Step, Stop};
-use super::value::Value;
-use super::{pickle, pyrepr, rows, settings};
+use super::{pyrepr, rows, settings};
 use crate::config::{FrappeVersion, Secret};
+use crate::pickle::{self, Limits, Unreadable, Value};
 use crate::types::UtcMicros;
 
 /// How Frappe writes times into a session: always 26 characters.
@@ -22,12 +22,20 @@ pub(super) const TIME_FORMAT: &str = "%Y-%m-%d %H:%M:%S%.6f";
 /// Frappe extends a session that was extended longer ago than this.
 const REFRESH_AFTER: TimeDelta = TimeDelta::seconds(600);
 
+/// Many times what a session takes: some 300 bytes, two levels.
+const LIMITS: Limits = Limits {
+    input: 64 * 1024,
+    values: 10_000,
+    text: 1024 * 1024,
+    depth: 32,
+};
+
 /// Where a session was read.
 pub(super) enum Source {
     /// Redis, with the pickle.
     Redis(Vec<u8>),
-    /// The table, because Redis answered that it has no such session.
-    Table,
+    /// The table, at this moment, because Redis answered that it has no such session.
+    Table(UtcMicros),
     /// The table, because Redis did not answer.
     TableAlone,
 }
@@ -68,7 +76,7 @@ impl Session {
     /// Declines what is no such pickle: it may be somebody's session, so never a guest's.
     pub(super) fn from_redis(bytes: Vec<u8>) -> Step<Self> {
         const UNREADABLE: Stop = Stop::Decline("session-pickle");
-        let entry = pickle::read(&bytes).map_err(|_| UNREADABLE)?;
+        let entry = read_pickle(&bytes).map_err(|_| UNREADABLE)?;
         let data = entry.get("data").ok_or(UNREADABLE)?;
         let user = match data.get("user") {
             Some(Value::Str(user)) if !user.is_empty() => user.clone(),
@@ -140,7 +148,7 @@ impl Session {
         // Frappe asks Redis for "not older than", the table for "younger than".
         let expired = match self.source {
             Source::Redis(_) => expiry.is_none_or(|expiry| idle > expiry),
-            Source::Table | Source::TableAlone => expiry.is_none_or(|expiry| idle >= expiry),
+            Source::Table(_) | Source::TableAlone => expiry.is_none_or(|expiry| idle >= expiry),
         };
         if expired || self.end.is_some_and(|end| end <= now) {
             Age::Expired
@@ -192,6 +200,11 @@ fn common(data: &Value) -> Option<(Option<Secret>, bool, Option<UtcMicros>)> {
         _ => None,
     };
     Some((csrf_token, mobile, end))
+}
+
+/// Reads an entry of the session hash as plain data.
+pub(super) fn read_pickle(bytes: &[u8]) -> Result<Value, Unreadable> {
+    pickle::read(bytes, LIMITS)
 }
 
 /// Reads a time of exactly the form that Frappe writes.
@@ -278,7 +291,7 @@ mod tests {
         session.expiry_s = None;
         assert_eq!(age_after(&session, TimeDelta::seconds(60)), Age::Fresh);
         assert_eq!(age_after(&session, TimeDelta::seconds(61)), Age::Expired);
-        session.source = Source::Table;
+        session.source = Source::Table(NOW);
         assert_eq!(age_after(&session, TimeDelta::seconds(59)), Age::Fresh);
         assert_eq!(age_after(&session, TimeDelta::seconds(60)), Age::Expired);
     }

@@ -16,6 +16,13 @@ use crate::{Error, Result};
 
 /// Bytes of a job's data, unpacked, at most: a batch of 50 answers has some 30,000.
 const MAX_DATA: usize = 1 << 20;
+/// Many times what such a batch takes.
+const LIMITS: Limits = Limits {
+    input: MAX_DATA,
+    values: 50_000,
+    text: 2 << 20,
+    depth: 32,
+};
 /// Parameters of `execute_job` in order, for calls with positional arguments.
 const EXECUTE_JOB_PARAMETERS: [&str; 8] = [
     "site", "method", "event", "job_name", "kwargs", "user", "is_async", "retry",
@@ -148,8 +155,8 @@ impl PersistCall {
 
     /// Reads a job's `data`; `None` if it is not a call of ours.
     pub fn from_data(job_id: &str, data: &[u8], enqueued_at: Option<UtcMicros>) -> Option<Self> {
-        let call = pickle::read(&unpack(data)?, limits()).ok()?;
-        let Value::Array(call) = call else {
+        let call = pickle::read(&unpack(data)?, LIMITS).ok()?;
+        let Value::Array(call) = Value::try_from(call).ok()? else {
             return None;
         };
         let Ok(
@@ -291,13 +298,6 @@ fn unpack(data: &[u8]) -> Option<Vec<u8>> {
     let mut zlib = ZlibDecoder::new(data).take(MAX_DATA as u64 + 1);
     zlib.read_to_end(&mut unpacked).ok()?;
     (unpacked.len() <= MAX_DATA).then_some(unpacked)
-}
-
-fn limits() -> Limits {
-    Limits {
-        input: MAX_DATA,
-        ..Limits::default()
-    }
 }
 
 /// Keyword arguments with the positional ones under their names; `None` if there are too

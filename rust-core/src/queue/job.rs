@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::has_executions;
 use crate::batch::Submission;
+use crate::config::RqConfig;
 use crate::pickle;
 use crate::types::{Player, Season, UtcMicros};
 use crate::{Error, Result};
@@ -21,15 +22,6 @@ pub const FILL_INFO_METHOD: &str = "memora.services.srs_persistence.fill_questio
 /// What Frappe calls when a job fails: keeps the registry of failed jobs short.
 pub(super) const TRUNCATE_FAILED: &str = "frappe.utils.background_jobs.truncate_failed_registry";
 
-/// Seconds that Frappe gives its `long` queue.
-const LONG_TIMEOUT: u32 = 1500;
-/// Seconds that Frappe gives every other queue, unless the bench says otherwise.
-const TIMEOUT: u32 = 300;
-/// Seconds that Frappe keeps what came of a job.
-const RESULT_TTL: &str = "600";
-/// Seconds that Frappe keeps a failed job.
-const FAILURE_TTL: &str = "604800";
-
 /// Fields of a job's hash with their values.
 pub(super) type Fields = Vec<(&'static str, Vec<u8>)>;
 
@@ -41,6 +33,7 @@ pub(super) type Fields = Vec<(&'static str, Vec<u8>)>;
 pub(super) fn fields(
     site: &str,
     rq_major: u32,
+    rq: &RqConfig,
     method: &str,
     data: Vec<u8>,
     created_at: UtcMicros,
@@ -59,23 +52,14 @@ pub(super) fn fields(
         ("description", description(site, method).into()),
         ("enqueued_at", timestamp(enqueued_at).into()),
         ("failure_callback_timeout", "60".into()),
-        ("result_ttl", RESULT_TTL.into()),
-        ("failure_ttl", FAILURE_TTL.into()),
+        ("result_ttl", rq.result_ttl.to_string().into()),
+        ("failure_ttl", rq.failure_ttl.to_string().into()),
         ("status", "queued".into()),
     ];
     if has_executions(rq_major) {
         fields.push(("group_id", Vec::new()));
     }
     fields
-}
-
-/// Seconds that a job may run.
-pub(super) fn timeout(queue: &str) -> u32 {
-    if queue == "long" {
-        LONG_TIMEOUT
-    } else {
-        TIMEOUT
-    }
 }
 
 /// The job's `data`: `zlib(pickle((function, None, (), kwargs)))`.

@@ -57,6 +57,11 @@ pub(super) fn worker(name: &str) -> String {
     format!("rq:worker:{name}")
 }
 
+/// Set of the runs that a worker has (RQ 3).
+pub(super) fn executions_of_worker(name: &str) -> String {
+    format!("rq:worker:{name}:executions")
+}
+
 /// Workers of one queue.
 pub(super) fn workers_of(queue: &str) -> String {
     format!("rq:workers:{queue}")

@@ -36,11 +36,17 @@ mod worker;
 pub use call::{JobOptions, PersistCall};
 pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, PERSIST_METHOD, encode_data};
 pub use job_id::persistence_job_id;
-pub use producer::{Enqueued, Producer, Requeued};
+pub use producer::{Enqueued, Producer, Requeued, own_queues};
 pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
 
 /// Whether RQ of this major version records each run of a job as an execution of its
 /// own, and so has other members in its registry of started jobs.
 fn has_executions(rq_major: u32) -> bool {
     rq_major >= 2
+}
+
+/// Whether RQ of this major version lists the runs of each worker, too, instead of naming
+/// its current job.
+fn lists_executions_of_workers(rq_major: u32) -> bool {
+    rq_major >= 3
 }

@@ -6,7 +6,7 @@ use redis::Script;
 
 use super::{PERSIST_METHOD, job, job_id, keys, persistence_job_id};
 use crate::batch::{Attempt, Submission};
-use crate::config::SiteConfig;
+use crate::config::{RqConfig, SiteConfig};
 use crate::servers::redis::RedisLink;
 use crate::types::{Player, Season, UtcMicros};
 use crate::{Error, Result};
@@ -18,6 +18,17 @@ static ENQUEUE: LazyLock<Script> =
 const OWN_QUEUE: &str = "srs_write";
 /// The queue that every bench serves.
 const DEFAULT_QUEUE: &str = "default";
+
+/// Where jobs of a site may wait that no other worker need run, without the bench's
+/// prefix: `srs_queue` if the site sets it, and `srs_write`, where jobs went before.
+///
+/// Not `default`, to which jobs go that have no queue of their own: Frappe's workers
+/// listen to it.
+pub fn own_queues(config: &SiteConfig) -> impl Iterator<Item = &str> {
+    let set = config.srs.queue.as_deref();
+    set.into_iter()
+        .chain((set != Some(OWN_QUEUE)).then_some(OWN_QUEUE))
+}
 
 /// What became of a submission that was to be queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +67,7 @@ pub struct Producer {
     redis: Arc<RedisLink>,
     site: String,
     rq_major: u32,
+    rq: RqConfig,
     wanted: Target,
     /// `None` if `wanted` is certain.
     otherwise: Option<Target>,
@@ -84,7 +96,7 @@ impl Target {
         };
         Self {
             list: keys::queue(&name),
-            timeout: job::timeout(queue).to_string(),
+            timeout: config.rq.timeout(queue).to_string(),
             name,
             bound,
         }
@@ -108,6 +120,7 @@ impl Producer {
             redis,
             site: config.site.clone(),
             rq_major: config.rq_major,
+            rq: config.rq.clone(),
             wanted: Target::new(config, wanted),
             otherwise: otherwise.map(|queue| Target::new(config, queue)),
             python: Target::new(config, DEFAULT_QUEUE),
@@ -163,6 +176,7 @@ impl Producer {
         let fields = job::fields(
             &self.site,
             self.rq_major,
+            &self.rq,
             job::FILL_INFO_METHOD,
             data,
             now,
@@ -193,6 +207,7 @@ impl Producer {
         let fields = job::fields(
             &self.site,
             self.rq_major,
+            &self.rq,
             PERSIST_METHOD,
             data,
             created_at,

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, ScriptInvocation};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
+    ScriptInvocation,
+};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -45,8 +48,11 @@ impl RedisLink {
     /// `Config` if the URL cannot be read. The URL itself is not repeated: it may
     /// hold a password.
     pub fn new(name: &str, url: &str) -> Result<Self> {
-        let client = Client::open(url)
-            .map_err(|e| Error::config(format!("{name} is not a Redis URL")).with_source(e))?;
+        let wrong = |e| Error::config(format!("{name} is not a Redis URL")).with_source(e);
+        let info = url.into_connection_info().map_err(wrong)?;
+        // Redis before 7.2 has no CLIENT SETINFO.
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        let client = Client::open(info.set_redis_settings(settings)).map_err(wrong)?;
         Ok(Self {
             client,
             current: ArcSwapOption::empty(),

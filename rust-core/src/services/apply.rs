@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::Site;
 use crate::batch::Submission;
 use crate::store::apply::{self, Context, Work};
-use crate::store::{journal, partitions};
+use crate::store::{journal, partitions, seasons};
 use crate::types::{Player, QuestionState, Season, UtcMicros};
 use crate::{Error, ErrorKind, Result, failpoint};
 
@@ -232,9 +232,18 @@ fn new_questions(rows: &[Submission]) -> Vec<NewQuestions> {
 }
 
 /// A write for a season without a partition makes it, on a connection of its own: DDL
-/// would commit this transaction.
-async fn make_partitions(site: &Site, seasons: &[Season]) -> Result<(), mysql_async::Error> {
-    for season in seasons {
+/// would commit this transaction. Not for one that does not exist: a job may name
+/// anything, and partitions are few and for good.
+async fn make_partitions(site: &Site, missing: &[Season]) -> Result<(), mysql_async::Error> {
+    for season in missing {
+        let known = seasons::named(&site.db, season.as_str()).await;
+        if known
+            .map_err(ours)?
+            .is_none_or(|known| known.name != *season)
+        {
+            let message = format!("Season {season} does not exist");
+            return Err(ours(Error::invalid(message)));
+        }
         partitions::ensure(&site.db, season).await.map_err(ours)?;
     }
     Ok(())

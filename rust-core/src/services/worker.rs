@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{Site, Sites, apply, persist, question_info, report, sweep};
 use crate::config::Secret;
-use crate::queue::{QueueWorker, TakenJob, WorkerOptions};
+use crate::queue::{QueueWorker, TakenJob, WorkerOptions, own_queues};
 use crate::store::apply::Work;
 use crate::types::UtcMicros;
 use crate::{Error, Result};
@@ -36,7 +36,8 @@ const QUEUE_AWAY: Duration = Duration::from_secs(1);
 pub struct Options {
     /// Sites to work for; empty: all of the bench.
     pub sites: Vec<String>,
-    /// Queues to take jobs from, without the bench's prefix.
+    /// Queues to take jobs from, without the bench's prefix; empty: those that the sites'
+    /// jobs go to ([`own_queues`]).
     pub queues: Vec<String>,
 }
 
@@ -71,7 +72,7 @@ pub async fn run(
     for ((_, bench_id, rq_major), group) in benches {
         let worker_options = WorkerOptions {
             bench_id,
-            queues: options.queues.clone(),
+            queues: queues(&options, &group),
             sites: group.iter().map(|site| site.config.site.clone()).collect(),
             rq_major,
         };
@@ -86,6 +87,19 @@ pub async fn run(
     };
     tokio::join!(join_all(loops), signal);
     Ok(())
+}
+
+/// The queues of a bench to listen to: as told, else where the jobs of `sites` go.
+fn queues(options: &Options, sites: &[Arc<Site>]) -> Vec<String> {
+    let mut queues = options.queues.clone();
+    if queues.is_empty() {
+        for queue in sites.iter().flat_map(|site| own_queues(&site.config)) {
+            if !queues.iter().any(|known| known == queue) {
+                queues.push(queue.to_owned());
+            }
+        }
+    }
+    queues
 }
 
 async fn work(

@@ -15,8 +15,9 @@ pub(crate) struct Worker {
     /// Sites to work for; every site of the bench if not given. May be repeated.
     #[arg(long, value_name = "NAME")]
     site: Vec<String>,
-    /// Queues to take jobs from, without the bench's prefix. May be repeated.
-    #[arg(long, value_name = "NAME", default_value = "srs_write")]
+    /// Queues to take jobs from, without the bench's prefix; those of their own that the
+    /// sites' jobs go to if not given. May be repeated.
+    #[arg(long, value_name = "NAME")]
     queue: Vec<String>,
     #[command(flatten)]
     threads: Threads,

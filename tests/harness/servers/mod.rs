@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use tokio::sync::OnceCell;
 
 pub use mariadb::{MariaDb, MariaDbOptions};
+pub(crate) use redis::client;
 pub use redis::{Redis, RedisDb, RedisOptions};
 
 /// The servers that all tests of this process share.

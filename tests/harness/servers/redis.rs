@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use redis::IntoConnectionInfo;
 use redis::aio::MultiplexedConnection;
 
 use super::{blocking, on_free_port};
@@ -178,13 +179,20 @@ impl RedisDb {
     }
 }
 
+/// A client that sends nothing of its own accord that this Redis might refuse: a test looks
+/// at what was refused.
+pub(crate) fn client(url: &str) -> redis::Client {
+    let info = url.into_connection_info().expect("the harness's own URL");
+    let settings = info.redis_settings().clone().set_skip_set_lib_name();
+    redis::Client::open(info.set_redis_settings(settings)).expect("the harness's own URL")
+}
+
 async fn connect(url: &str) -> MultiplexedConnection {
-    let client = redis::Client::open(url).expect("the harness's own Redis URL");
     // Longer than redis-rs' half a second: two cores may run many tests at once.
     let config = redis::AsyncConnectionConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(10)))
         .set_response_timeout(Some(Duration::from_secs(10)));
-    client
+    client(url)
         .get_multiplexed_async_connection_with_config(&config)
         .await
         .unwrap_or_else(|e| panic!("connecting to {url}: {e}"))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use memora_core::config::SiteConfig;
+use memora_core::config::{RqConfig, SiteConfig};
 use memora_core::queue::{Enqueued, Producer, Requeued, persistence_job_id};
 use memora_core::types::UtcMicros;
 use memora_tests::count::RedisCounter;
@@ -133,6 +133,32 @@ async fn the_site_may_name_its_queue() {
     assert_eq!(timeout, "1500");
     let listed: Vec<String> = redis.smembers("rq:queues").await.unwrap();
     assert_eq!(listed, ["rq:queue:bench:long"]);
+}
+
+#[tokio::test]
+async fn a_job_runs_and_is_kept_as_long_as_the_bench_says() {
+    let db = queue_db().await;
+    let mut config = config(1);
+    config.rq = RqConfig {
+        timeouts: [("srs_write".to_owned(), 77)].into(),
+        result_ttl: 5,
+        failure_ttl: -1,
+    };
+    let producer = producer(&db, &config);
+    let ours = submission("ann", "s-1");
+    producer.enqueue(&ours).await.unwrap();
+    let key = format!("rq:job:{}", producer.job_id(&ours));
+    let mut redis = db.connection().await;
+    let fields = ["timeout", "result_ttl", "failure_ttl"];
+    let values: Vec<String> = redis.hmget(&key, &fields).await.unwrap();
+    assert_eq!(values, ["77", "5", "-1"]);
+    // Our worker keeps to it.
+    let worker = worker(&db.url(), 1);
+    let now = UtcMicros::now();
+    let jobs = worker.take(1, now).await.unwrap();
+    worker.finish(&jobs[0], &json!({}), now).await.unwrap();
+    let ttl: i64 = redis.ttl(&key).await.unwrap();
+    assert!((1..=5).contains(&ttl), "{ttl}");
 }
 
 #[tokio::test]

@@ -36,8 +36,10 @@ fn only_worker(shown: &Value) -> &Value {
 /// That nothing of a job's runs is left, whose keys RQ's tools do not show.
 async fn assert_no_runs(rq: &Rq) {
     let mut redis = rq.db.connection().await;
-    let runs: Vec<String> = ask(&mut redis, &["KEYS", "rq:execution*"]).await;
-    assert_eq!(runs, Vec::<String>::new());
+    for keys in ["rq:execution*", "rq:worker:*:executions"] {
+        let runs: Vec<String> = ask(&mut redis, &["KEYS", keys]).await;
+        assert_eq!(runs, Vec::<String>::new());
+    }
 }
 
 async fn we_run_rqs_job(rq: Rq) {

@@ -27,6 +27,7 @@ fn a_report_shows_values_and_where_they_came_from() {
             json!("redis://127.0.0.1:13000/0"),
             Source::Common,
         ),
+        ("rq_results_ttl", json!(600), Source::Default),
         ("srs_audit_days", json!(30), Source::Site),
         ("srs_frappe_version", json!(15), Source::Detected),
         ("srs_journal_days", json!(14), Source::Default),
@@ -114,6 +115,14 @@ fn an_operator_is_warned() {
         (
             json!({"encryption_key": "short"}),
             "encryption_key is not a Fernet key",
+        ),
+        (
+            json!({"workers": {"srs_write": {"timeout": "1h"}}}),
+            "workers.srs_write.timeout is no whole number of seconds; 300 is used",
+        ),
+        (
+            json!({"rq_results_ttl": "a day"}),
+            "rq_results_ttl (site_config.json) is no whole number of seconds; 600 is used",
         ),
         (json!({"use_rq_auth": 1}), "rq_password is missing"),
         (

@@ -32,6 +32,10 @@ fn a_real_frappe_15_site_is_read_as_it_is() {
         rq_major: 1,
         decline_all: None,
         custom_queues: vec!["srs_write".into()],
+        rq: RqConfig {
+            timeouts: [("srs_write".into(), 300)].into(),
+            ..RqConfig::default()
+        },
         srs: SrsConfig::default(),
     };
     assert_eq!(config, expected);
@@ -52,6 +56,33 @@ fn what_is_not_given_has_frappes_defaults() {
     assert_eq!(config.db.password.expose(), "");
     assert_eq!(config.encryption_key, None);
     assert!(config.custom_queues.is_empty());
+}
+
+#[test]
+fn rq_keeps_jobs_as_long_as_frappe_would() {
+    let rq = |keys| TestBench::new().common(keys).load().unwrap().rq;
+    let frappes = rq(json!({"workers": {"srs_write": {}, "odd": 5, "long": {"timeout": null}}}));
+    assert_eq!(frappes, RqConfig::default());
+    assert_eq!(frappes.timeout("srs_write"), 300);
+    assert_eq!(frappes.timeout("long"), 1500);
+    // What Python takes for false is as if it were not there.
+    for none in [json!(0), json!(null), json!(""), json!(false)] {
+        let keys = json!({
+            "workers": {"srs_write": {"timeout": none}},
+            "rq_results_ttl": none,
+            "rq_job_failure_ttl": none,
+        });
+        assert_eq!(rq(keys), frappes, "{none}");
+    }
+    let given = rq(json!({
+        "workers": {"srs_write": {"timeout": 60}, "long": {"timeout": "3000"}},
+        "rq_results_ttl": 5,
+        "rq_job_failure_ttl": -1,
+    }));
+    assert_eq!((given.result_ttl, given.failure_ttl), (5, -1));
+    assert_eq!(given.timeout("srs_write"), 60);
+    assert_eq!(given.timeout("long"), 3000);
+    assert_eq!(given.timeout("default"), 300);
 }
 
 #[test]
@@ -196,7 +227,7 @@ fn our_settings_reach_the_engine() {
     let srs = TestBench::new()
         .common(json!({
             "srs_redis_cache": "redis://srs:1/4", "srs_key_prefix": "school-a.", "srs_season_cache_s": 5,
-            "srs_max_questions": "2000", "srs_allow_new_questions": 0, "srs_queue": "long",
+            "srs_max_questions": "2000", "srs_allow_new_questions": 0, "srs_question_info": 1, "srs_queue": "long",
             "srs_default_queue_max": 7, "srs_journal_days": 30, "srs_audit_days": 90,
             "srs_review_log": false, "srs_mariadb_loads": 4, "srs_mariadb_connections": 9,
             "srs_xp": [1, 2, 3, 4, 5, 6],
@@ -210,6 +241,7 @@ fn our_settings_reach_the_engine() {
         season_cache: Duration::from_secs(5),
         max_questions: 2000,
         allow_new_questions: false,
+        question_info: true,
         queue: Some("long".into()),
         default_queue_max: 7,
         journal_days: 30,

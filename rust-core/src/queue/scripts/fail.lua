@@ -1,8 +1,8 @@
 -- Fails a started job.
 --
 -- KEYS 1 the worker's hash  2 the job's hash  3 its results  4 registry of started jobs
---      5 of failed jobs  6 its runs  7 this run
--- ARGV 1 worker's name  2 now as RQ writes times  3 "2" if runs are kept
+--      5 of failed jobs  6 its runs  7 this run  8 the worker's runs
+-- ARGV 1 worker's name  2 now as RQ writes times  3 "1" if no runs are kept
 --      4 seconds worked  5 job id  6 member of the registry of started jobs
 --      7 id of the run  8 seconds to keep the job, < 0 for good
 --      9 score among failed jobs  10 what went wrong: base64 of zlib of text
@@ -12,11 +12,12 @@
 -- does after it: of more failed jobs than are kept the oldest go, 100 at a time.
 -- Result: 1, or 0 if the job's hash is gone.
 
-local runs = ARGV[3] == '2'
+local runs = ARGV[3] ~= '1'
 redis.call('ZREM', KEYS[4], ARGV[6])
 if runs then
     redis.call('DEL', KEYS[7])
     redis.call('ZREM', KEYS[6], ARGV[7])
+    redis.call('SREM', KEYS[8], ARGV[6])
 end
 if redis.call('EXISTS', KEYS[1]) == 1 then
     redis.call('HDEL', KEYS[1], 'current_job')

@@ -1,9 +1,9 @@
 -- Finishes started jobs, all with success.
 --
--- KEYS 1 the worker's hash
+-- KEYS 1 the worker's hash  2 the worker's runs
 --      then for each job: 1 its hash  2 its results  3 registry of started jobs
 --      4 of finished jobs  5 of failed jobs  6 its runs  7 this run
--- ARGV 1 worker's name  2 now as RQ writes times  3 "2" if runs are kept
+-- ARGV 1 worker's name  2 now as RQ writes times  3 "1" if no runs are kept
 --      4 seconds worked on all of them
 --      then for each job: 1 its id  2 member of the registry of started jobs
 --      3 id of the run  4 seconds to keep the result: 0 not at all, < 0 for good
@@ -13,11 +13,11 @@
 -- by an operator and stays so.
 -- Result: how many jobs were finished.
 
-local runs = ARGV[3] == '2'
+local runs = ARGV[3] ~= '1'
 local done = 0
-for i = 0, (#KEYS - 1) / 7 - 1 do
+for i = 0, (#KEYS - 2) / 7 - 1 do
     local job, results, started, finished, failed, executions, execution =
-        unpack(KEYS, i * 7 + 2, i * 7 + 8)
+        unpack(KEYS, i * 7 + 3, i * 7 + 9)
     local id, member, run, ttl, score, result = unpack(ARGV, i * 6 + 5, i * 6 + 10)
     redis.call('ZREM', started, member)
     -- Housekeeping may have given us up.
@@ -25,6 +25,7 @@ for i = 0, (#KEYS - 1) / 7 - 1 do
     if runs then
         redis.call('DEL', execution)
         redis.call('ZREM', executions, run)
+        redis.call('SREM', KEYS[2], member)
     end
     if redis.call('EXISTS', job) == 1 then
         done = done + 1

@@ -1,7 +1,7 @@
 -- Says that started jobs are still worked on.
 --
 -- KEYS for each job: 1 its hash  2 registry of started jobs  3 its runs  4 this run
--- ARGV 1 now, seconds with fraction  2 now as RQ writes times  3 "2" if runs are kept
+-- ARGV 1 now, seconds with fraction  2 now as RQ writes times  3 "1" if no runs are kept
 --      then for each job: 1 member of the registry  2 its new score
 --      3 id of the run  4 seconds to keep it  5 its score among the job's runs
 --      6 seconds to keep those
@@ -9,7 +9,7 @@
 -- Rule: only for jobs that are still in the registry; what was taken away from us is
 -- not brought back, and no hash is made anew.
 
-local runs = ARGV[3] == '2'
+local runs = ARGV[3] ~= '1'
 for i = 0, #KEYS / 4 - 1 do
     local job, started, executions, execution = unpack(KEYS, i * 4 + 1, i * 4 + 4)
     local member, score, id, ttl, runs_score, runs_ttl = unpack(ARGV, i * 6 + 4, i * 6 + 9)

@@ -8,7 +8,7 @@ use redis::Script;
 use serde_json::Value;
 
 use super::{QueueWorker, TakenJob, expiry};
-use crate::queue::{has_executions, job, keys};
+use crate::queue::{job, keys};
 use crate::types::UtcMicros;
 use crate::{Result, pickle};
 
@@ -53,7 +53,8 @@ impl QueueWorker {
 
     async fn finish_chunk(&self, jobs: &[(&TakenJob, &Value)], now: UtcMicros) -> Result<()> {
         let mut call = FINISH.prepare_invoke();
-        call.key(keys::worker(&self.name));
+        call.key(keys::worker(&self.name))
+            .key(keys::executions_of_worker(&self.name));
         // Jobs done together share the time that it took.
         let worked = jobs.iter().map(|(job, _)| job.started_at).min();
         call.arg(&self.name)
@@ -100,7 +101,8 @@ impl QueueWorker {
             .key(keys::started(&job.queue))
             .key(keys::failed(&job.queue))
             .key(keys::executions(id))
-            .key(job.execution_key());
+            .key(job.execution_key())
+            .key(keys::executions_of_worker(&self.name));
         call.arg(&self.name)
             .arg(job::timestamp(now))
             .arg(self.runs())
@@ -128,21 +130,13 @@ impl QueueWorker {
             .key(keys::queue(&job.queue))
             .key(keys::started(&job.queue))
             .key(keys::executions(id))
-            .key(job.execution_key());
+            .key(job.execution_key())
+            .key(keys::executions_of_worker(&self.name));
         call.arg(id)
             .arg(job.member())
             .arg(job.execution.as_deref().unwrap_or_default());
         let _: i64 = self.redis.script(&call).await?;
         Ok(())
-    }
-
-    /// Tells scripts whether runs are kept.
-    fn runs(&self) -> &'static str {
-        if has_executions(self.rq_major) {
-            "2"
-        } else {
-            "1"
-        }
     }
 }
 

@@ -27,7 +27,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{PersistCall, keys};
+use super::{PersistCall, has_executions, keys, lists_executions_of_workers};
 use crate::servers::redis::RedisLink;
 use crate::types::UtcMicros;
 use crate::{Error, Result};
@@ -171,6 +171,18 @@ impl QueueWorker {
     /// nothing: grows from 5 to 250 ms while nothing comes.
     pub fn idle_delay(&self) -> Duration {
         self.memory().idle_delay
+    }
+
+    /// Tells scripts which runs are kept: "1" none, "2" those of jobs, "3" those of workers
+    /// too.
+    fn runs(&self) -> &'static str {
+        if lists_executions_of_workers(self.rq_major) {
+            "3"
+        } else if has_executions(self.rq_major) {
+            "2"
+        } else {
+            "1"
+        }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::{Pipeline, Script};
 
 use super::{QueueWorker, State, TakenJob, expiry};
-use crate::queue::{has_executions, job, keys};
+use crate::queue::{job, keys};
 use crate::types::UtcMicros;
 use crate::{Error, Result};
 
@@ -59,6 +59,7 @@ impl QueueWorker {
         pipe.hset(&key, "death", job::timestamp(now)).ignore();
         pipe.hdel(&key, "current_job").ignore();
         pipe.expire(&key, DEATH_TTL).ignore();
+        pipe.del(keys::executions_of_worker(&self.name)).ignore();
         self.redis.pipeline(&pipe).await
     }
 
@@ -88,17 +89,15 @@ impl QueueWorker {
             pipe.sadd(keys::workers_of(queue), &key).ignore();
         }
         pipe.expire(&key, WORKER_TTL).ignore();
+        pipe.expire(keys::executions_of_worker(&self.name), WORKER_TTL)
+            .ignore();
     }
 
     /// Puts off the moment at which jobs count as abandoned.
     async fn hold(&self, jobs: &[TakenJob], now: UtcMicros) -> Result<()> {
         let mut call = HOLD.prepare_invoke();
         call.arg(now.to_score()).arg(job::timestamp(now));
-        call.arg(if has_executions(self.rq_major) {
-            "2"
-        } else {
-            "1"
-        });
+        call.arg(self.runs());
         for job in jobs {
             call.key(keys::job(job.id()))
                 .key(keys::started(&job.queue))

@@ -226,15 +226,12 @@ impl QueueWorker {
         let mut call = TAKE.prepare_invoke();
         call.key(keys::queue(queue))
             .key(keys::started(queue))
-            .key(keys::worker(&self.name));
+            .key(keys::worker(&self.name))
+            .key(keys::executions_of_worker(&self.name));
         call.arg(&self.name)
             .arg(now.to_score())
             .arg(job::timestamp(now))
-            .arg(if has_executions(self.rq_major) {
-                "2"
-            } else {
-                "1"
-            });
+            .arg(self.runs());
         for job in &jobs {
             let id = job.id();
             call.key(keys::job(id))

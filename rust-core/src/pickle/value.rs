@@ -5,6 +5,8 @@ use std::fmt;
 
 use chrono::NaiveDateTime;
 
+use crate::site_time::iso_wall;
+
 /// One value. A tree without sharing or cycles, bounded by the reader that built it.
 #[derive(Clone, PartialEq)]
 pub enum Value {
@@ -61,6 +63,35 @@ impl Value {
     }
 }
 
+/// As JSON, which has no bytes and only finite numbers.
+impl TryFrom<Value> for serde_json::Value {
+    type Error = Unreadable;
+
+    /// Tuples are arrays already; datetimes become ISO text, as Python's `isoformat`
+    /// writes it.
+    fn try_from(value: Value) -> Result<Self, Unreadable> {
+        const NO_JSON: Unreadable = Unreadable("a value that JSON does not have");
+        Ok(match value {
+            Value::None => Self::Null,
+            Value::Bool(b) => b.into(),
+            Value::Int(int) => int.into(),
+            Value::Float(float) => serde_json::Number::from_f64(float).ok_or(NO_JSON)?.into(),
+            Value::Str(text) => text.into(),
+            Value::Bytes(_) => return Err(NO_JSON),
+            Value::DateTime(time) => iso_wall(time).into(),
+            Value::List(items) => {
+                let items = items.into_iter().map(Self::try_from);
+                items.collect::<Result<_, _>>()?
+            }
+            Value::Dict(entries) => {
+                let entries = entries.into_iter();
+                let entries = entries.map(|(key, value)| Ok((key, Self::try_from(value)?)));
+                Self::Object(entries.collect::<Result<_, _>>()?)
+            }
+        })
+    }
+}
+
 /// Shows the shape only: sessions hold tokens, and a failed assertion or a log line must
 /// not spread them.
 impl fmt::Debug for Value {
@@ -86,11 +117,6 @@ impl fmt::Debug for Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not plain data: {0}")]
 pub struct Unreadable(pub &'static str);
-
-/// Most bytes of source text that a reader takes. A session has about 300.
-pub(crate) const MAX_SOURCE: usize = 64 * 1024;
-/// Deepest nesting that a reader builds. A session has two levels.
-pub(crate) const MAX_DEPTH: usize = 32;
 
 /// Adds up dict entries the way Python does: the last value of a key wins, at the place
 /// of its first appearance.

@@ -1,0 +1,1 @@
+"""What a browser may call. ``README.md`` beside this file says how."""

@@ -1,0 +1,126 @@
+"""What administrators (System Manager) may do. What changes something is POST only, for CSRF's sake.
+
+``season_name`` is accepted for ``season``. Arguments come typed or as a form's text.
+"""
+
+import frappe
+from frappe import _
+
+from memora.services import engine
+from memora.services.partition_manager import PartitionManager
+from memora.services.srs_redis_manager import SRSRedisManager
+
+SEASON = "Game Subscription Season"
+
+MIN_SAMPLE = 100
+MAX_SAMPLE = 100_000
+
+
+@frappe.whitelist()
+def get_season_infrastructure(season=None, season_name=None):
+	"""What stands behind a season, for its form in Desk.
+
+	Returns:
+		engine_version, engine_problem (None if all is well), partition (as
+		``PartitionManager.get_partition_stats`` has it, None if it has none), enable_redis,
+		redis_connected, can_rebuild (whether the engine has that part)
+
+	Raises DoesNotExistError (404) for an unknown season.
+	"""
+	_administrators_only()
+	season = _season(season, season_name)
+	state = {"engine_version": engine.version(), "engine_problem": engine.problem(), "can_rebuild": False}
+	if state["engine_problem"]:
+		return state
+	return {
+		**state,
+		"partition": next(iter(PartitionManager().get_partition_stats(season)), None),
+		"enable_redis": bool(frappe.db.get_value(SEASON, season, "enable_redis")),
+		"redis_connected": SRSRedisManager().is_available(),
+	}
+
+
+@frappe.whitelist()
+def get_cache_status():
+	"""Of Redis: connection, memory, keys by season. Not built yet: NotImplementedError (501)."""
+	_administrators_only()
+	_not_built(_("The state of the whole cache"))
+
+
+@frappe.whitelist(methods=["POST"])
+def rebuild_season_cache(season=None, season_name=None):
+	"""Fill the schedules of all students of a season. Not built yet: NotImplementedError (501)."""
+	_administrators_only()
+	_season(season, season_name)
+	_not_built(_("Rebuilding the cache of a season"))
+
+
+@frappe.whitelist(methods=["POST"])
+def trigger_reconciliation(sample_size=10000, season=None, season_name=None):
+	"""Compare 100 to 100,000 cached items with the table. Not built yet: NotImplementedError (501)."""
+	_administrators_only()
+	_sample_size(sample_size)
+	if season or season_name:
+		_season(season, season_name)
+	_not_built(_("Comparing the cache with the table"))
+
+
+@frappe.whitelist(methods=["POST"])
+def archive_season(season=None, confirm=False, season_name=None):
+	"""Archive an inactive season, once confirmed. Not built yet: NotImplementedError (501)."""
+	_administrators_only()
+	_season(season, season_name)
+	_confirmed(confirm)
+	_not_built(_("Archiving a season"))
+
+
+@frappe.whitelist()
+def get_archive_status(season=None, season_name=None):
+	"""How far the archiving of a season is. Not built yet: NotImplementedError (501)."""
+	_administrators_only()
+	_season(season, season_name)
+	_not_built(_("The state of an archiving"))
+
+
+@frappe.whitelist(methods=["POST"])
+def delete_eligible_archived_records(season=None, confirm=False, season_name=None):
+	"""Delete rows flagged for deletion, once confirmed. Not built yet: NotImplementedError (501)."""
+	_administrators_only()
+	if season or season_name:
+		_season(season, season_name)
+	_confirmed(confirm)
+	_not_built(_("Deleting archived rows"))
+
+
+def _administrators_only():
+	"""PermissionError (403) for everybody else. Frappe's ``only_for`` lets everybody in during tests."""
+	if "System Manager" not in frappe.get_roles():
+		frappe.throw(_("Only a System Manager may do this"), exc=frappe.PermissionError)
+
+
+def _season(season, season_name):
+	"""The season that was named, in its stored spelling."""
+	name = season or season_name
+	if not name or not isinstance(name, str):
+		frappe.throw(_("season: name one"))
+	stored = frappe.db.get_value(SEASON, name, "name")
+	if not stored:
+		frappe.throw(_("Season {0} does not exist").format(name), exc=frappe.DoesNotExistError)
+	return stored
+
+
+def _confirmed(confirm):
+	"""ValidationError (417) unless somebody said yes, in so many words."""
+	if str(confirm).lower() not in ("1", "true"):
+		frappe.throw(_("confirm: this cannot be undone; say confirm=1 to do it"))
+
+
+def _sample_size(value):
+	"""ValidationError (417) unless it is 100 to 100,000."""
+	text = str(value)
+	if not text.isdecimal() or not MIN_SAMPLE <= int(text) <= MAX_SAMPLE:
+		frappe.throw(_("sample_size: must be {0} to {1}").format(MIN_SAMPLE, MAX_SAMPLE))
+
+
+def _not_built(what):
+	frappe.throw(_("{0} is not built yet").format(what), exc=engine.NotBuiltError)

@@ -1,0 +1,230 @@
+"""What students get while Redis is away, step by step, on a Redis of its own.
+
+From a bench's folder ``sites``, with its Python, or by bench::
+
+	python -m memora.tests.safe_mode_test SITE
+	bench --site SITE execute memora.tests.safe_mode_test.run
+
+Starts a private redis-server, and looks at the site through a copy of its configuration that names
+that server: the bench's own servers and files stay as they are. Each step prints PASS, FAIL or NOT
+BUILT. Exit code 1 if a step failed, 2 if there is no redis-server.
+"""
+
+import contextlib
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import frappe
+import redis
+from frappe.utils import add_days, now_datetime
+
+from memora.api.utils import SafeModeManager
+from memora.services import engine
+from memora.services.srs_redis_manager import SRSRedisManager
+from memora.tests import real_site
+
+STUDENT = "memora-safe-mode@example.com"
+SEASON = "SEASON-SAFE-MODE-TEST"
+QUESTIONS = 12
+
+# Seconds for what has to come by itself: the break is noticed, the return is noticed.
+PATIENCE = 30
+
+
+class PrivateRedis:
+	"""A server on a socket in a folder that is removed with it."""
+
+	def __init__(self, folder: pathlib.Path):
+		self.socket = folder / "redis.sock"
+		self.url = f"unix://{self.socket}"
+		self.process = None
+
+	def start(self) -> None:
+		"""Start it, empty; returns when it answers."""
+		program = shutil.which("redis-server")
+		options = [
+			"--port",
+			"0",
+			"--unixsocket",
+			str(self.socket),
+			"--save",
+			"",
+			"--dir",
+			str(self.socket.parent),
+		]
+		self.process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)  # noqa: S603
+		wait_for("the private Redis answers", self.answers)
+
+	def answers(self) -> bool:
+		"""Whether it takes a command."""
+		with contextlib.suppress(redis.ConnectionError, redis.exceptions.BusyLoadingError):
+			return redis.Redis.from_url(self.url).ping()
+		return False
+
+	def stop(self) -> None:
+		"""Kill it, as a crash would."""
+		if self.process and self.process.poll() is None:
+			self.process.kill()
+			self.process.wait()
+
+
+def run() -> bool:
+	"""Play all steps; True if none failed. Exits the process with 1 or 2 otherwise."""
+	if not shutil.which("redis-server"):
+		print("there is no redis-server on this machine to start")
+		sys.exit(2)
+	clean()
+	try:
+		prepare()
+		with tempfile.TemporaryDirectory() as folder:
+			failed = play(pathlib.Path(folder))
+	finally:
+		clean()
+	print(f"{'FAIL' if failed else 'PASS'}: {failed} steps failed")
+	if failed:
+		sys.exit(1)
+	return True
+
+
+def prepare() -> None:
+	"""A student with more due questions than Safe Mode answers."""
+	real_site.make_season(SEASON)
+	for number in range(QUESTIONS):
+		due = add_days(now_datetime(), -1 - number)
+		names = {"player": STUDENT, "season": SEASON, "question_id": f"Q-{number}"}
+		frappe.get_doc(doctype="Player Memory Tracker", stability=1, next_review_date=due, **names).insert(
+			ignore_links=True
+		)
+	frappe.db.commit()
+
+
+def clean() -> None:
+	"""Remove what ``prepare`` made."""
+	real_site.remove_season(SEASON)
+
+
+def play(folder: pathlib.Path) -> int:
+	"""The steps, in order; how many failed."""
+	server = PrivateRedis(folder)
+	server.start()
+	failed = 0
+	try:
+		with looking_through(server, folder):
+			for what, step in steps(server):
+				failed += not passes(what, step)
+	finally:
+		server.stop()
+	return failed
+
+
+def steps(server: PrivateRedis):
+	"""What is done and seen, each a sentence and a function that raises if it is not so."""
+	limits = SafeModeManager()
+	return (
+		("connected: the cache is filled and answers", answered_from_cache),
+		("no Safe Mode", lambda: check(not limits.is_safe_mode_active())),
+		("Redis is stopped, and not available", lambda: (server.stop(), wait_for("away", is_away))),
+		("students are answered from the table", answered_from_table),
+		("Safe Mode is on", lambda: check(limits.is_safe_mode_active())),
+		(
+			"a student may ask once in 30 s",
+			lambda: check([limits.check_rate_limit(STUDENT) for _ in "12"] == [1, 0]),
+		),
+		("requests of all are counted", lambda: check(limits.get_global_request_count() > 0)),
+		("Redis is back, empty", lambda: (server.start(), wait_for("back", SRSRedisManager().is_available))),
+		("normal again", lambda: wait_for("not degraded", lambda: not read()["is_degraded"])),
+		("the cache is filled again", answered_from_cache),
+	)
+
+
+def passes(what: str, step) -> bool:
+	"""Do a step, print what became of it; False if it failed."""
+	try:
+		step()
+	except NotImplementedError as e:
+		frappe.clear_messages()
+		print(f"NOT BUILT  {what} ({e})")
+	except Exception as e:
+		print(f"FAIL       {what}: {type(e).__name__}: {e}")
+		return False
+	else:
+		print(f"PASS       {what}")
+	return True
+
+
+def answered_from_cache() -> None:
+	"""A read is not degraded, and the schedule is in Redis soon after."""
+	check(not read()["is_degraded"])
+	manager = SRSRedisManager()
+	wait_for("cached", lambda: len(manager.get_due_items(STUDENT, SEASON)) == QUESTIONS)
+
+
+def answered_from_table() -> None:
+	"""A read says that it is degraded, and has the true total and the most overdue questions."""
+	session = read()
+	check(session["is_degraded"])
+	check(session["total_due"] == QUESTIONS)
+	check(session["questions"][0]["question_id"] == f"Q-{QUESTIONS - 1}")
+
+
+def read() -> dict:
+	"""What ``get_review_session`` asks of the engine."""
+	return engine.call("ReviewService", "get_review_session", STUDENT, season=SEASON)
+
+
+def is_away() -> bool:
+	"""Whether the engine knows that Redis is away."""
+	return not SRSRedisManager().is_available()
+
+
+def check(truth) -> None:
+	"""Raise if it is not so."""
+	if not truth:
+		raise AssertionError("not so")
+
+
+def wait_for(what: str, condition) -> None:
+	"""Wait for what has to come by itself."""
+	end = time.monotonic() + PATIENCE
+	while not condition():
+		if time.monotonic() > end:
+			raise AssertionError(f"not within {PATIENCE} s: {what}")
+		time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def looking_through(server: PrivateRedis, folder: pathlib.Path):
+	"""The engine sees the site through a copy of its configuration that names this server."""
+	real = pathlib.Path(frappe.local.sites_path)
+	site = folder / frappe.local.site
+	site.mkdir()
+	shutil.copy(real / "common_site_config.json", folder)
+	config = json.loads((real / frappe.local.site / "site_config.json").read_text())
+	(site / "site_config.json").write_text(json.dumps({**config, "srs_redis_cache": server.url}))
+	frappe.local.sites_path = str(folder)
+	try:
+		yield
+	finally:
+		frappe.local.sites_path = str(real)
+
+
+def main(site: str) -> None:
+	"""From the command line."""
+	frappe.init(site=site)
+	frappe.connect()
+	try:
+		run()
+	finally:
+		frappe.destroy()
+
+
+if __name__ == "__main__":
+	if len(sys.argv) != 2:
+		print(__doc__)
+		sys.exit(2)
+	main(sys.argv[1])

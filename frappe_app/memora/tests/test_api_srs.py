@@ -1,0 +1,76 @@
+"""What administrators may do, and nobody else."""
+
+import frappe
+
+from memora.api import srs
+from memora.services import engine
+from memora.tests.real_site import MemoraTestCase, request, token
+
+ACTIONS = (
+	"rebuild_season_cache",
+	"trigger_reconciliation",
+	"archive_season",
+	"delete_eligible_archived_records",
+)
+LOOKS = ("get_season_infrastructure", "get_cache_status", "get_archive_status")
+
+
+class TestAdministration(MemoraTestCase):
+	def test_only_system_managers(self):
+		login = token(self.student())
+		for method in ACTIONS + LOOKS:
+			with self.subTest(method):
+				args = {"season": self.season, "confirm": 1}
+				self.assertEqual(request("POST", f"memora.api.srs.{method}", data=args).status_code, 403)
+				answer = request("POST", f"memora.api.srs.{method}", login, data=args)
+				self.assertEqual(answer.status_code, 403)
+				self.assertIn("System Manager", answer.text)
+
+	def test_a_system_manager_reads_501_for_what_is_not_built(self):
+		manager = self.student("manager")
+		frappe.get_doc("User", manager).add_roles("System Manager")
+		login = token(manager)
+		args = {"season_name": self.season, "confirm": "1"}
+		for method in (*ACTIONS, *LOOKS[1:]):
+			with self.subTest(method):
+				answer = request("POST", f"memora.api.srs.{method}", login, data=args)
+				self.assertEqual((answer.status_code, answer.json["exc_type"]), (501, "NotImplementedError"))
+				self.assertIn("not built", answer.json["_server_messages"])
+
+	def test_what_acts_takes_no_get(self):
+		login = token("Administrator")
+		for method in ACTIONS:
+			with self.subTest(method):
+				self.assertEqual(request("GET", f"memora.api.srs.{method}", login).status_code, 403)
+
+	def test_what_cannot_be_undone_wants_a_confirmation(self):
+		for no in (False, 0, "0", "false", "", None, "no", "maybe"):
+			with self.subTest(no):
+				with self.refused(frappe.ValidationError, "confirm"):
+					srs.archive_season(self.season, confirm=no)
+				with self.refused(frappe.ValidationError, "confirm"):
+					srs.delete_eligible_archived_records(confirm=no)
+		for yes in (True, 1, "1", "true"):
+			with self.refused(NotImplementedError):
+				srs.archive_season(self.season, confirm=yes)
+
+	def test_seasons_must_exist(self):
+		for method in (srs.get_season_infrastructure, srs.rebuild_season_cache, srs.get_archive_status):
+			with self.refused(frappe.DoesNotExistError, "no such"):
+				method(season="no such")
+			for nothing in (None, "", 5):
+				with self.refused(frappe.ValidationError, "season"):
+					method(season=nothing)
+
+	def test_a_sample_has_its_bounds(self):
+		for size in (99, 100_001, "", "x", None, -100, 1.5):
+			with self.refused(frappe.ValidationError, "sample_size"):
+				srs.trigger_reconciliation(size)
+
+	def test_infrastructure_of_a_season(self):
+		state = srs.get_season_infrastructure(season_name=self.season)
+		self.assertEqual((state["engine_version"], state["engine_problem"]), (engine.version(), None))
+		self.assertEqual(state["partition"]["season"], self.season)
+		self.assertEqual(
+			(state["enable_redis"], state["redis_connected"], state["can_rebuild"]), (True, True, False)
+		)
