@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use memora_core::batch::Door;
 use memora_core::queue::PersistCall;
+use memora_core::services::Site;
 use memora_core::services::persist::{JobOptions, Persisted, persist_review_batch};
 use memora_core::services::sweep::sweep;
-use memora_core::services::{Site, apply};
 use memora_core::types::UtcMicros;
 use memora_core::{ErrorKind, Result, failpoint};
 use memora_tests::TestSite;
@@ -14,8 +14,7 @@ use memora_tests::questions::question_id;
 use serde_json::{Value, json};
 
 use crate::story::{
-    ANN, SEASON, answers, apply_all, count, forget, ids, read, row, site_with, submit, waiting,
-    warm,
+    ANN, SEASON, answers, apply_all, count, forget, read, row, site_with, submit, waiting, warm,
 };
 
 const LOG: &str = "SELECT COUNT(*) FROM memora_srs_review_log";
@@ -507,8 +506,4 @@ async fn a_job_takes_along_what_no_job_has_brought() {
     let left: Vec<&str> = left.iter().map(|w| w.key.submission.as_str()).collect();
     assert_eq!(left, ["s-3"], "its job is on the way");
     assert_eq!(count(&test, LOG).await, 3);
-    let _ = ids(&read(&site).await);
-    for outcome in apply::apply(&site, &waiting(&test, &site).await, "test").await {
-        outcome.unwrap();
-    }
 }

@@ -44,7 +44,7 @@ pub async fn apply(site: &Site, work: &[Work], worker: &str) -> Vec<Result<()>> 
     apply_and_tell(site, work, worker, &mut Vec::new()).await
 }
 
-/// As [`apply`]; adds the new questions that came into the table.
+/// As [`apply()`]; adds the new questions that came into the table.
 pub(super) async fn apply_and_tell(
     site: &Site,
     work: &[Work],

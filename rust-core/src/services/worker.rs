@@ -18,7 +18,7 @@ use crate::config::Secret;
 use crate::queue::{QueueWorker, TakenJob, WorkerOptions, own_queues};
 use crate::store::apply::Work;
 use crate::types::UtcMicros;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Jobs of one transaction.
 const JOBS: usize = 64;
@@ -199,12 +199,21 @@ async fn run_jobs(sites: &Sites, worker: &QueueWorker, jobs: Vec<TakenJob>) {
 async fn run_jobs_of(site: &Site, worker: &QueueWorker, jobs: Vec<TakenJob>) {
     let (mut readable, mut work) = (Vec::new(), Vec::new());
     let (mut done, mut new) = (Vec::new(), Vec::new());
+    let mut away = false;
     for job in &jobs {
+        if !job.call.is_complete() && away {
+            // Each would wait as long, and meanwhile nobody would hear from this worker.
+            note(worker.put_back(job).await);
+            continue;
+        }
         if !job.call.is_complete() {
             // Rare, and each computes from what the one before made of the table.
             match persist::run(site, &job.call, worker.name(), &mut new).await {
                 Ok(persisted) => done.push((job, persisted.processed_count)),
-                Err(error) => fail(site, worker, job, &error).await,
+                Err(error) => {
+                    away |= error.kind() == ErrorKind::Unavailable;
+                    fail(site, worker, job, &error).await;
+                }
             }
             continue;
         }

@@ -120,6 +120,7 @@ fn what_cannot_be_served_faithfully_is_refused_by_name() {
             json!({"srs_allow_new_questions": "no"}),
             "srs_allow_new_questions",
         ),
+        (json!({"srs_question_info": "yes"}), "srs_question_info"),
         (json!({"srs_review_log": 2}), "srs_review_log"),
         (
             json!({"srs_sidecar": "off"}),
