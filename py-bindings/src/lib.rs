@@ -6,6 +6,7 @@
 //! | file | job |
 //! |---|---|
 //! | [`runtime`] | the process's engine, forks, waiting, signals, panics |
+//! | [`gate`] | keeps forks and work apart |
 //! | [`error`] | errors to exceptions |
 //! | [`logging`] | log lines to Python's logging |
 //! | [`convert`] | values between Python and the engine |
@@ -20,6 +21,7 @@
 mod convert;
 mod engine;
 mod error;
+mod gate;
 mod logging;
 mod partitions;
 mod persistence;

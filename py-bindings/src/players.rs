@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use memora_core::services::players;
 use memora_core::{Error, Result};
 use pyo3::prelude::*;
-use tokio::runtime::Handle;
 
 use crate::convert;
 use crate::engine::{OrRaise, SiteRef};
+use crate::runtime;
 
 /// What follows when a User is renamed or deleted, or a row is edited by hand.
 #[pyclass(module = "memora_srs", subclass, frozen)]
@@ -55,7 +55,7 @@ impl Players {
             convert::player(new).or_raise(py)?,
         );
         let moved = self.0.run(py, async move |site| {
-            apart(move |engine| engine.block_on(players::rename(&site, &old, &new))).await
+            apart(move || runtime::finish(players::rename(&site, &old, &new))).await
         })?;
         convert::to_python(py, &moved)
     }
@@ -69,7 +69,7 @@ impl Players {
     fn remove<'py>(&self, py: Python<'py>, user: &str) -> PyResult<Bound<'py, PyAny>> {
         let player = convert::player(user).or_raise(py)?;
         let removed = self.0.run(py, async move |site| {
-            apart(move |engine| engine.block_on(players::remove(&site, &player))).await
+            apart(move || runtime::finish(players::remove(&site, &player))).await
         })?;
         convert::to_python(py, &removed)
     }
@@ -90,9 +90,8 @@ impl Players {
 /// awaits async closures). It goes on when its caller is interrupted, and may: whoever
 /// calls again finds what was done.
 async fn apart<T: Send + 'static>(
-    operation: impl FnOnce(Handle) -> Result<T> + Send + 'static,
+    operation: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let engine = Handle::current();
-    let done = tokio::task::spawn_blocking(move || operation(engine)).await;
+    let done = tokio::task::spawn_blocking(operation).await;
     done.unwrap_or_else(|e| Err(Error::internal("The engine failed").with_source(e)))
 }

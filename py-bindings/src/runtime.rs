@@ -11,6 +11,11 @@
 //! held by another thread at the time of the fork would stay locked in the child for ever.
 //! Locks inside [`Core`] are another matter, they belong to its generation.
 //!
+//! What libraries keep in statics (mysql_async a queue of buffers, the standard library
+//! its lazy values) belongs to no generation. A fork must not catch one half changed, or
+//! the child spins on it for ever. So whoever works for the engine does so through the
+//! [`gate`], and a fork waits until nobody does: a moment, since waiting is no work.
+//!
 //! Nothing is made at import. No Python object holds anything of an engine.
 //!
 //! # Waiting
@@ -25,7 +30,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::path::PathBuf;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,8 +45,7 @@ use memora_core::{Error, Result};
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::error;
-use crate::logging;
+use crate::{error, gate, logging};
 
 /// Name of the engine's threads.
 const THREAD_NAME: &str = "memora-srs";
@@ -73,10 +77,14 @@ impl Core {
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_name(THREAD_NAME)
             .on_thread_start(leave_signals_to_python)
+            .on_thread_unpark(gate::enter)
+            .on_thread_park(gate::leave)
             .enable_io()
             .enable_time()
             .build()
             .map_err(|e| Error::internal("No thread could be started").with_source(e))?;
+        // Its thread is not told of its first turn.
+        runtime.spawn(async { gate::enter() });
         Ok(Self {
             generation,
             runtime,
@@ -102,14 +110,20 @@ impl Core {
     }
 }
 
-/// Has the C library call [`forked`] in the child of every fork of this process.
+/// Has the C library call us around every fork of this process.
 pub(crate) fn watch_forks() -> PyResult<()> {
-    // SAFETY: the handler is a static function that only touches an atomic.
+    // SAFETY: the handlers are static functions that stay for ever.
     #[expect(
         unsafe_code,
         reason = "the one call that sees every fork, Python's or not"
     )]
-    let code = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    let code = unsafe {
+        libc::pthread_atfork(
+            Some(gate::close_for_fork),
+            Some(gate::open_in_parent),
+            Some(forked),
+        )
+    };
     if code == 0 {
         Ok(())
     } else {
@@ -118,6 +132,7 @@ pub(crate) fn watch_forks() -> PyResult<()> {
 }
 
 extern "C" fn forked() {
+    gate::open_in_child();
     GENERATION.fetch_add(1, Ordering::AcqRel);
 }
 
@@ -180,7 +195,10 @@ where
     logging::install();
     let mut operation = Box::pin(AssertUnwindSafe(work(core)).catch_unwind());
     let outcome = loop {
-        let polled = py.detach(|| wait(core, operation.as_mut()));
+        let polled = py.detach(|| {
+            let _inside = core.runtime.enter();
+            wait(operation.as_mut())
+        });
         core.log.pass_on(py);
         if let Some(outcome) = polled {
             break outcome;
@@ -200,7 +218,9 @@ where
             // Sockets and tasks of the operation belong to the runtime.
             py.detach(|| {
                 let _inside = core.runtime.enter();
+                gate::enter();
                 drop(operation);
+                gate::leave();
             });
             core.log.pass_on(py);
             return Err(raised);
@@ -214,14 +234,26 @@ where
     })
 }
 
-/// Polls until the operation is over or a slice of time is.
-fn wait<T>(core: &Core, mut operation: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
-    let _inside = core.runtime.enter();
+/// Runs an operation to its end on a thread of the engine that may block.
+pub(crate) fn finish<T>(operation: impl Future<Output = T>) -> T {
+    let mut operation = pin!(operation);
+    loop {
+        if let Some(outcome) = wait(operation.as_mut()) {
+            return outcome;
+        }
+    }
+}
+
+/// Polls until the operation is over or a slice of time is. Inside the runtime.
+fn wait<T>(mut operation: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     let until = Instant::now() + SLICE;
     loop {
-        if let Poll::Ready(outcome) = operation.as_mut().poll(&mut context) {
+        gate::enter();
+        let polled = operation.as_mut().poll(&mut context);
+        gate::leave();
+        if let Poll::Ready(outcome) = polled {
             return Some(outcome);
         }
         let left = until.checked_duration_since(Instant::now())?;

@@ -194,7 +194,7 @@ impl SubmissionId {
 
     /// A new one, for a client that gave none.
     pub fn generate() -> Self {
-        Self(ulid::Ulid::new().to_string())
+        Self(new_ulid())
     }
 
     /// The id itself.
@@ -207,6 +207,20 @@ impl fmt::Display for SubmissionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A new ULID: a time and 80 random bits, which come from the operating system each time.
+/// A generator in memory would go on alike in both processes after a fork.
+pub(crate) fn new_ulid() -> String {
+    let mut random = [0; 16];
+    match getrandom::fill(&mut random) {
+        Ok(()) => {
+            let now = u64::try_from(UtcMicros::now().0 / 1000).unwrap_or(0);
+            ulid::Ulid::from_parts(now, u128::from_be_bytes(random))
+        }
+        Err(_) => ulid::Ulid::new(),
+    }
+    .to_string()
 }
 
 /// Orders the states of one question: UTC microseconds, never less than the state it

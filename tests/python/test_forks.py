@@ -90,6 +90,7 @@ def read_in_pool(args: tuple[str, os.PathLike[str]]) -> int:
     return ReviewService(*args).get_review_session(ANN)["total_due"]
 
 
+@pytest.mark.timeout(300)
 def test_a_child_forked_while_other_threads_ask_works(read: Callable[[], int]) -> None:
     stop = threading.Event()
     errors: list[BaseException] = []
@@ -105,7 +106,8 @@ def test_a_child_forked_while_other_threads_ask_works(read: Callable[[], int]) -
     for thread in threads:
         thread.start()
     try:
-        for _ in range(20):
+        # Often enough to catch the threads in the middle of everything.
+        for _ in range(60):
             assert in_child(read) == 5
     finally:
         stop.set()

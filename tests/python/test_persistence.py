@@ -161,7 +161,7 @@ def test_subject_and_topic_of_new_questions_are_filled_in(
     version = site.row("NEW:1", "review_version")
     ids = ["NEW:1", "STAGE-000:0", "NONE:1"]
     assert persistence.questions_without_info(ANN, SEASON, ids) == ["NEW:1"]
-    info = {"NEW:1": ("Mathematics", None), "STAGE-000:0": ("Physics", "Optics")}
+    info = {"NEW:1": ("Mathematics", None), "STAGE-000:0": ("Physics", None)}
     assert persistence.fill_question_info(ANN, SEASON, info) == 1
     assert site.row("NEW:1", "subject") == "Mathematics"
     assert site.row("NEW:1", "review_version") == version

@@ -17,7 +17,7 @@ const TITLE: usize = 140;
 /// another way.
 pub async fn write(db: &MariaDb, title: &str, text: &str, now: NaiveDateTime) -> Result<()> {
     let title: String = title.chars().take(TITLE).collect();
-    let name = ulid::Ulid::new().to_string();
+    let name = crate::types::new_ulid();
     let mut conn = db.conn().await?;
     let params = (name, now, now, title, text);
     Ok(conn

@@ -8,7 +8,7 @@ use mysql_async::{Params, Transaction, Value};
 use super::{Context, Work, with_rows};
 use crate::batch::Submission;
 use crate::site_time::SiteZone;
-use crate::types::{QuestionState, Stability, UtcMicros};
+use crate::types::{QuestionState, Stability, UtcMicros, new_ulid};
 
 type Done = Result<(), mysql_async::Error>;
 
@@ -52,7 +52,7 @@ pub(super) async fn upsert(
         .map(|(s, state)| {
             let player = Value::from(s.key.player.as_str());
             vec![
-                ulid::Ulid::new().to_string().into(),
+                new_ulid().into(),
                 now.clone(),
                 now.clone(),
                 player.clone(),

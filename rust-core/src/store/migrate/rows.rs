@@ -5,7 +5,6 @@
 //! fewer such rows. A killed migration has nothing to undo.
 
 use mysql_async::{Params, Value};
-use ulid::Ulid;
 
 use super::inspect::Table;
 use super::patches::{self, fill};
@@ -14,6 +13,7 @@ use super::shape::{HELPER, Shape};
 use super::{Step, TableReport};
 use crate::Result;
 use crate::store::partitions::{self, Values, quote_identifier};
+use crate::types::new_ulid;
 
 /// Rows without a season get `season`.
 pub(super) async fn give_season(
@@ -132,7 +132,7 @@ pub(super) async fn make_names_unique(
         let renames = rows
             .iter()
             .filter(|(.., place)| *place > 1)
-            .map(|(name, season, _)| (Ulid::new().to_string(), name, season).into())
+            .map(|(name, season, _)| (new_ulid(), name, season).into())
             .collect();
         report.rows_renamed += session.write_all(&rename, renames).await?;
         session.progress(Step::Names, shape.table, report.rows_renamed, 0);
