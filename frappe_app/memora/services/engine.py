@@ -82,8 +82,9 @@ def problem() -> str | None:
 	if version.split(".")[:2] == ENGINE_VERSION.split("."):
 		return None
 	return (
-		f"Memora's engine has the wrong version: the Python package {DISTRIBUTION} is {version}, this app needs"
-		f" {ENGINE_VERSION}. Install the wheel that belongs to the app, restart the bench and run bench migrate."
+		f"Memora's engine has the wrong version: the Python package {DISTRIBUTION} is {version}, this app"
+		f" needs {ENGINE_VERSION}. Install the wheel that belongs to the app, restart the bench and run"
+		" bench migrate."
 	)
 
 

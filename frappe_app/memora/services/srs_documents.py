@@ -25,8 +25,10 @@ BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def check_name(label: str, value: str | None) -> None:
-	"""Refuse (ValidationError) what is no name to the engine: 1 to 140 printable characters
-	without outer blanks. ``label``: the field, for the message."""
+	"""Refuse (ValidationError) what is no name to the engine.
+
+	One has 1 to 140 printable characters without outer blanks. ``label``: the field, for the message.
+	"""
 	value = value or ""
 	if not value:
 		frappe.throw(_("{0} must not be empty").format(label))
@@ -83,8 +85,10 @@ def tracker_changes(doc, method=None) -> None:
 
 
 def tracker_changed(doc, method=None) -> None:
-	"""Keep the version also where the DocType does not declare it; after the commit, have the
-	student's schedule read anew."""
+	"""After the commit, have the student's schedule read anew.
+
+	The version is kept also where the DocType does not declare it.
+	"""
 	if not doc.meta.has_field("review_version"):
 		row = {"name": doc.name, "season": doc.season}
 		frappe.db.set_value(TRACKER, row, "review_version", doc.review_version, update_modified=False)

@@ -68,7 +68,7 @@ print(json.dumps({
 	"versions": [first, frappe.db.get_value("Player Memory Tracker", row.name, "review_version")],
 	"name_length": len(row.name),
 	"due": [before, due("SEASON-NEW")],
-	"rows": frappe.db.sql("SELECT player, season, question_id FROM `tabPlayer Memory Tracker` ORDER BY question_id"),
+	"rows": frappe.db.sql("SELECT player, season, question_id FROM `tabPlayer Memory Tracker` ORDER BY 3"),
 	"jobs": frappe.get_all("Scheduled Job Type", {"method": ["like", "memora.%"]}, pluck="method"),
 }))
 """
@@ -119,9 +119,9 @@ def write_doctype(folder: Path, doctype: str) -> None:
 	(folder / name).mkdir()
 	(folder / name / "__init__.py").write_text("")
 	(folder / name / f"{name}.json").write_text(json.dumps(text))
-	(folder / name / f"{name}.py").write_text(
-		f"from frappe.model.document import Document\n\n\nclass {doctype.replace(' ', '')}(Document):\n\tpass\n"
-	)
+	imports = "from frappe.model.document import Document\n"
+	controller = f"{imports}\n\nclass {doctype.replace(' ', '')}(Document):\n\tpass\n"
+	(folder / name / f"{name}.py").write_text(controller)
 
 
 def lay_over(app: Path) -> None:
@@ -147,9 +147,11 @@ def documented(language: str) -> str:
 
 def old_rows(bench: Bench) -> None:
 	"""Rows of the other app: two of one question, one without a season."""
-	insert = """INSERT INTO `tabPlayer Memory Tracker` (name, player, season, question_id, stability, last_review_date)
-		VALUES ('a', 'Administrator', NULL, 'Q-1', 1, '2026-01-01'), ('b', 'Administrator', 'SEASON-OLD', 'Q-2', 1,
-		'2026-01-01'), ('c', 'Administrator', 'SEASON-OLD', 'Q-2', 2, '2026-01-02')"""
+	insert = """INSERT INTO `tabPlayer Memory Tracker`
+		(name, player, season, question_id, stability, last_review_date) VALUES
+		('a', 'Administrator', NULL, 'Q-1', 1, '2026-01-01'),
+		('b', 'Administrator', 'SEASON-OLD', 'Q-2', 1, '2026-01-01'),
+		('c', 'Administrator', 'SEASON-OLD', 'Q-2', 2, '2026-01-02')"""
 	bench.python(
 		"-c",
 		"import frappe, sys; frappe.init(site=sys.argv[1]); frappe.connect(); frappe.db.sql(sys.argv[2]);"

@@ -1,0 +1,96 @@
+"""The engine at the site at hand: versions, and errors as the sidecar answers them."""
+
+import json
+import unittest
+
+import frappe
+from werkzeug.wrappers import Response
+
+import memora
+from memora.services import engine
+
+# Class of the engine; Frappe's name for it; HTTP status; whether the client reads the message.
+KINDS = (
+	("InvalidInputError", "ValidationError", 417, True),
+	("UnauthorizedError", "AuthenticationError", 401, False),
+	("ForbiddenError", "PermissionError", 403, True),
+	("NotFoundError", "DoesNotExistError", 404, True),
+	("ConflictError", "ConflictError", 409, True),
+	("RateLimitedError", "RateLimitExceededError", 429, True),
+	("MaintenanceError", "SessionStopped", 503, False),
+	("UnavailableError", "UnavailableError", 503, True),
+	("ConfigError", "MemoraError", 500, False),
+	("InternalError", "MemoraError", 500, False),
+	("MemoraError", "MemoraError", 500, False),
+)
+
+
+class TestEngine(unittest.TestCase):
+	def setUp(self):
+		frappe.clear_messages()
+		self.addCleanup(frappe.clear_messages)
+		for key in ("submission_id", "retry_after", "exc_type"):
+			frappe.local.response.pop(key, None)
+			self.addCleanup(frappe.local.response.pop, key, None)
+		frappe.local.memora_retry_after = None
+
+	def raised(self, error: Exception) -> Exception:
+		"""What Frappe gets for an error of the engine."""
+		with self.assertRaises(Exception) as caught, engine.errors():
+			raise error
+		return caught.exception
+
+	def shown(self) -> list[str]:
+		"""Messages that the client would read."""
+		log = [json.loads(m) if isinstance(m, str) else m for m in frappe.local.message_log]
+		return [message["message"] for message in log]
+
+	def header(self, status: int) -> str | None:
+		response = Response(status=status)
+		engine.add_retry_after(response=response)
+		return response.headers.get("Retry-After")
+
+	def test_app_and_wheel_go_together(self):
+		self.assertIsNone(engine.problem())
+		self.assertEqual(engine.ENGINE_VERSION, ".".join(memora.__version__.split(".")[:2]))
+		self.assertEqual(engine.version(), memora.__version__)
+
+	def test_every_error_is_frappes(self):
+		for kind, name, status, public in KINDS:
+			with self.subTest(kind):
+				frappe.clear_messages()
+				error = self.raised(getattr(engine.module(), kind)("said"))
+				self.assertEqual(type(error).__name__, name)
+				self.assertEqual(error.http_status_code, status)
+				self.assertEqual(str(error), "said")
+				self.assertEqual(self.shown(), ["said"] if public else [])
+
+	def test_what_is_not_built_is_501(self):
+		error = self.raised(NotImplementedError("not built yet"))
+		self.assertIsInstance(error, NotImplementedError)
+		self.assertEqual((type(error).__name__, error.http_status_code), ("NotImplementedError", 501))
+		self.assertEqual(self.shown(), ["not built yet"])
+
+	def test_a_submit_that_could_not_be_confirmed_says_when_and_with_what_to_repeat(self):
+		error = engine.module().UnavailableError("later", retry_after=1.2, submission_id="s-1")
+		self.raised(error)
+		self.assertEqual(frappe.local.response["submission_id"], "s-1")
+		self.assertEqual(frappe.local.response["retry_after"], 2)
+		self.assertEqual(self.header(503), "2")
+		self.assertIsNone(self.header(200), "of an error that somebody caught")
+
+	def test_unavailable_always_says_when(self):
+		self.raised(engine.module().UnavailableError("later"))
+		self.assertEqual(self.header(503), "1")
+
+	def test_other_errors_do_not(self):
+		self.raised(engine.module().InvalidInputError("wrong"))
+		self.assertIsNone(self.header(417))
+		self.assertNotIn("retry_after", frappe.local.response)
+
+	def test_other_exceptions_pass(self):
+		self.assertIsInstance(self.raised(KeyError("mine")), KeyError)
+
+	def test_methods_raise_frappes_errors(self):
+		with self.assertRaises(frappe.ValidationError):
+			engine.call("ReviewService", "get_review_session", "Administrator", limit=0)
