@@ -42,6 +42,7 @@ def prepare() -> dict:
 		add_row(PEOPLE["ann"], number)
 	frappe.db.commit()
 	return {
+		"frappe": int(frappe.__version__.split(".")[0]),
 		"people": PEOPLE,
 		"password": PASSWORD,
 		"tokens": logins,
