@@ -102,6 +102,9 @@ def play(view: View, program: Path, stage: dict[str, Any]) -> int:
         logins = log_in(doors, view, stage)
         failed += compare(doors, stage, logins)
         failed += switches.compare_under(view, doors.compare, logins)
+    # Anew: processes remember for some seconds that no season was active.
+    with view.gunicorn() as frappe, view.sidecar(program) as sidecar:
+        doors = Doors(view.site, stage["frappe"], frappe, sidecar)
         failed += flows.through_both_doors(view, doors.ask, stage)
         failed += flows.unavailable(view, doors.ask, stage)
         failed += flows.standard_workers(view, doors.ask, stage)
