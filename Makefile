@@ -36,6 +36,15 @@ test-frappe:
 	$(PYTHON) tests/python/frappe_tests.py $(BENCH) --site "$(SITE)" $(ARGS)
 	@if [ -n "$(PROGRAM)" ]; then $(MAKE) compare-doors; else echo "no memora-srs built: the doors are not compared"; fi
 
+.PHONY: test-frappe-life ## Install, migrate, uninstall on a site (BENCH=<folder> SITE=<site with allow_tests>); DESTROYS the site's data
+test-frappe-life:
+	@[ -n "$(BENCH)" ] && [ -n "$(SITE)" ] || { echo "make test-frappe-life BENCH=<folder of a bench> SITE=<site>" >&2; exit 1; }
+	cd $(BENCH)/sites && ../env/bin/python -m memora.tests.schema_life $(SITE)
+
+.PHONY: app-branch ## Make the branch frappe-app, whose root is the app, for bench get-app
+app-branch:
+	git branch --force frappe-app "$$(git commit-tree -m "The Frappe app of $$(git rev-parse --short HEAD)" HEAD:frappe_app)"
+
 .PHONY: compare-doors ## Send the same requests to Frappe and to the sidecar (BENCH=<folder> SITE=<site> [PROGRAM=<memora-srs>])
 compare-doors:
 	@[ -n "$(BENCH)" ] && [ -n "$(PROGRAM)" ] || { echo "make compare-doors BENCH=<folder of a bench> [SITE=<site>] PROGRAM=<memora-srs>" >&2; exit 1; }
