@@ -28,7 +28,9 @@ LAID_OVER = ("services", "api/utils.py", "patches/v1_0", "public/js/memora_engin
 # Fields that the other app's DocTypes do not have.
 UNKNOWN = {"review_version", "archived_on", "eligible_for_deletion", "infrastructure_html"}
 
-HOOKS = 'app_name = "memora"\napp_title = "Memora"\napp_publisher = "x"\napp_description = "x"\napp_email = "x"\n'
+HOOKS = (
+	'app_name = "memora"\napp_title = "Memora"\napp_publisher = "x"\napp_description = "x"\napp_email = "x"\n'
+)
 
 METHOD = '''import frappe
 
@@ -43,7 +45,7 @@ def due(season):
 '''
 
 # What is asked of the site once our parts are there; prints JSON.
-QUESTIONS = '''
+QUESTIONS = """
 import json, sys
 import frappe
 frappe.init(site=sys.argv[1])
@@ -69,7 +71,7 @@ print(json.dumps({
 	"rows": frappe.db.sql("SELECT player, season, question_id FROM `tabPlayer Memory Tracker` ORDER BY question_id"),
 	"jobs": frappe.get_all("Scheduled Job Type", {"method": ["like", "memora.%"]}, pluck="method"),
 }))
-'''
+"""
 
 
 class Bench:

@@ -103,5 +103,6 @@ def forget_version(db) -> None:
 			doctype,
 		)
 		db.sql(
-			"""UPDATE `tabDocType` SET migration_hash = NULL, modified = '2020-01-01' WHERE name = %s""", doctype
+			"""UPDATE `tabDocType` SET migration_hash = NULL, modified = '2020-01-01' WHERE name = %s""",
+			doctype,
 		)

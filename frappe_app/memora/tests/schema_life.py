@@ -189,7 +189,9 @@ def main(name: str) -> int:
 	site = Site(name)
 	with site.connected():
 		if not frappe.conf.allow_tests:
-			sys.exit(f"{name}: this destroys data; bench --site {name} set-config allow_tests true, if you mean it")
+			sys.exit(
+				f"{name}: this destroys data; bench --site {name} set-config allow_tests true, if you mean it"
+			)
 	return 1 if Life(site).run() else 0
 
 
