@@ -30,6 +30,8 @@ def prepare() -> dict:
 	clean()
 	tracebacks = frappe.db.get_single_value("System Settings", "allow_error_traceback")
 	show_tracebacks(0)
+	others = frappe.get_all(real_site.SEASON, filters={"is_active": 1}, pluck="name")
+	set_others(others, 0)
 	real_site.make_season(SEASON, is_active=1)
 	real_site.make_season(ARCHIVED)
 	frappe.db.set_value(real_site.SEASON, ARCHIVED, "archived_on", now_datetime())
@@ -40,13 +42,14 @@ def prepare() -> dict:
 		add_row(PEOPLE["ann"], number)
 	frappe.db.commit()
 	return {
+		"frappe": int(frappe.__version__.split(".")[0]),
 		"people": PEOPLE,
 		"password": PASSWORD,
 		"tokens": logins,
 		"season": SEASON,
 		"archived": ARCHIVED,
 		"subjects": SUBJECTS,
-		"tracebacks": tracebacks,
+		"before": {"tracebacks": tracebacks, "others": others},
 	}
 
 
@@ -81,10 +84,24 @@ def show_tracebacks(value) -> None:
 	frappe.db.commit()
 
 
-def clean(tracebacks=None) -> None:
-	"""Remove everything, and show tracebacks as before if that is said."""
-	if tracebacks is not None:
-		show_tracebacks(tracebacks)
+def set_active(active: bool) -> None:
+	"""Whether the season of the comparison, and with it any, is active."""
+	frappe.db.set_value(real_site.SEASON, SEASON, "is_active", int(active))
+	frappe.db.commit()
+
+
+def set_others(seasons: list[str], active: int) -> None:
+	"""Put the site's own active seasons aside, or back."""
+	for season in seasons:
+		frappe.db.set_value(real_site.SEASON, season, "is_active", active)
+	frappe.db.commit()
+
+
+def clean(before=None) -> None:
+	"""Remove everything, and put back what ``prepare`` changed if it is given."""
+	if before:
+		show_tracebacks(before["tracebacks"])
+		set_others(before["others"], 1)
 	for email in PEOPLE.values():
 		real_site.remove_student(email, SEASON)
 	for season in (SEASON, ARCHIVED):

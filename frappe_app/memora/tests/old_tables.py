@@ -73,7 +73,8 @@ def create(db) -> None:
 		db.sql_ddl(f"CREATE TABLE `{table}` ({body}) {TABLE}")
 	for season, active in (("SEASON-2025", 0), ("SEASON-2026", 1)):
 		db.sql(
-			"""INSERT INTO `tabGame Subscription Season` (name, season_name, is_active, start_date, creation, modified)
+			"""INSERT INTO `tabGame Subscription Season`
+			(name, season_name, is_active, start_date, creation, modified)
 			VALUES (%s, %s, %s, '2026-01-01', NOW(6), NOW(6))""",
 			(season, season, active),
 		)
@@ -87,8 +88,9 @@ def create(db) -> None:
 def _insert(db, name: str, season: str | None, question: str, day: int, stability: int) -> None:
 	moment = f"2026-01-0{day} 10:00:00"
 	db.sql(
-		"""INSERT INTO `tabPlayer Memory Tracker` (name, creation, modified, player, season, question_id, stability,
-		next_review_date, last_review_date) VALUES (%s, %s, %s, 'Administrator', %s, %s, %s, %s, %s)""",
+		"""INSERT INTO `tabPlayer Memory Tracker` (name, creation, modified, player, season, question_id,
+		stability, next_review_date, last_review_date)
+		VALUES (%s, %s, %s, 'Administrator', %s, %s, %s, %s, %s)""",
 		(name, moment, moment, season, question, stability, moment, moment),
 	)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from doors.cases import PLAIN, READ, SUBMIT, V2, get, post
@@ -82,9 +83,9 @@ def through_both_doors(view: View, ask: Ask, stage: dict[str, Any]) -> int:
     failed = 0
     for door in DOORS:
         failed += passes(
-            f"submit by {door}, read by {OTHER[door]} at once", lambda d=door: shows_at_once(d)
+            f"submit by {door}, read by {OTHER[door]} at once", partial(shows_at_once, door)
         )
-        failed += passes(f"submit by {door}, repeated by {OTHER[door]}", lambda d=door: repeats(d))
+        failed += passes(f"submit by {door}, repeated by {OTHER[door]}", partial(repeats, door))
     return failed
 
 
@@ -117,7 +118,7 @@ def unavailable(view: View, ask: Ask, stage: dict[str, Any]) -> int:
 
 
 def standard_workers(view: View, ask: Ask, stage: dict[str, Any]) -> int:
-    """Nothing but Frappe's own queues and workers: a job on ``default``, or the scheduler's sweep."""
+    """Only Frappe's own queues and workers: a job on ``default``, or the scheduler's sweep."""
     student = Student(view, ask, stage, "bob")
 
     def queued(door: str) -> None:
@@ -147,9 +148,9 @@ def standard_workers(view: View, ask: Ask, stage: dict[str, Any]) -> int:
 
     failed = 0
     for door in DOORS:
-        failed += passes(f"submit by {door} queues a job on default", lambda d=door: queued(d))
+        failed += passes(f"submit by {door} queues a job on default", partial(queued, door))
     failed += passes(
-        "a standard worker applies them", lambda: applied("standard-Frappe", "standard-sidecar")
+        "a standard worker applies them", partial(applied, "standard-Frappe", "standard-sidecar")
     )
     return failed + passes("lost jobs are swept by the scheduler's job", swept)
 

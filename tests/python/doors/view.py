@@ -45,6 +45,8 @@ class View:
         self.sites.mkdir()
         for name in ("logs", "config"):
             (self.folder / name).mkdir()
+        for name in ("apps", "env"):
+            (self.folder / name).symlink_to(self.bench / name)
         for name in ("apps.txt", "assets", self.site):
             (self.sites / name).symlink_to(real / name)
         self.configure()
