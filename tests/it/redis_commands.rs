@@ -11,6 +11,7 @@ use std::path::Path;
 use chrono::TimeDelta;
 use memora_core::queue::{Producer, QueueWorker, WorkerOptions};
 use memora_core::schedule_cache::Published;
+use memora_core::services::{question_info, schedule};
 use memora_core::types::UtcMicros;
 use memora_tests::count::{By, RedisCounter};
 use memora_tests::questions::question_id;
@@ -233,6 +234,7 @@ async fn play(test: &TestSite) {
     test.add_questions(ANN, SEASON, 1500, Due::First(20)).await;
     logins_and_reads(test, &student).await;
     submits(test, &student).await;
+    by_id_and_due_time(test).await;
     fills(test).await;
     jobs(test).await;
 }
@@ -292,6 +294,37 @@ async fn submits(test: &TestSite, student: &Student) {
     .await;
     let stopped = worker.process.stop(wait::PATIENCE);
     assert!(stopped.unwrap().success());
+}
+
+/// What only Python's classes do, on a schedule that is complete and on one that is not.
+async fn by_id_and_due_time(test: &TestSite) {
+    let site = test.site().await;
+    let owner = schedule::Owner::new(ANN, SEASON).unwrap();
+    let items = [(question_id(0), 1e9), ("newest".to_owned(), 1e9)];
+    for complete in [false, true] {
+        let now = UtcMicros::now();
+        if complete {
+            let filled = schedule::due_items_with_rehydration(&site, &owner, 5, now).await;
+            assert!(filled.unwrap().1);
+        } else {
+            schedule::clear(&site, &owner).await.unwrap();
+        }
+        let set = schedule::add_batch(&site, &owner, &items, None, now).await;
+        set.unwrap();
+        let due = schedule::due_items(&site, &owner, 5, now).await;
+        assert!(!due.unwrap().is_empty());
+        assert!(schedule::count_due(&site, &owner, now).await.unwrap() > 0);
+        let scores = schedule::all_scores(&site, &owner).await;
+        assert!(!scores.unwrap().is_empty());
+        schedule::stats(&site, &owner, now).await.unwrap();
+        let removed = schedule::remove_item(&site, &owner, "newest").await;
+        assert!(removed.unwrap());
+        assert!(schedule::is_available(&site).await);
+    }
+    let info = (Some("Mathematics".to_owned()), None);
+    let info = HashMap::from([("new-0".to_owned(), info)]);
+    let named = question_info::fill_question_info(&site, ANN, SEASON, &info).await;
+    assert_eq!(named.unwrap(), 1);
 }
 
 /// What a fill does when it is alone, late, or overtaken.
