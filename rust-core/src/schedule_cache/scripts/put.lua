@@ -56,7 +56,7 @@ for i, found in ipairs(#fields > 0 and redis.call('HMGET', details, unpack(field
   bucket[fields[i]] = found or ''
 end
 
-local unknown, scores, of_subjects = {}, {}, {}
+local unknown, scores, of_subjects, changes = {}, {}, {}, {}
 for i = 4, #ARGV, 4 do
   local question, fingerprint, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local field = bucket_of(fingerprint, buckets)
@@ -65,10 +65,11 @@ for i = 4, #ARGV, 4 do
   if not at or not redis.call('ZSCORE', set, question) then
     unknown[#unknown + 1] = question
   else
-    local version = number(string.sub(records, at + 12, at + 18)) + 1
-    bucket[field] = table.concat({
-      string.sub(records, 1, at + 7), ARGV[i + 3], seven_bytes(version), string.sub(records, at + 19)
-    })
+    local a, b, c, d, e, f, g = string.byte(records, at + 12, at + 18)
+    local version = (((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g
+    changes[field] = changes[field] or {}
+    -- A question that comes twice: the last one counts.
+    changes[field][at] = ARGV[i + 3] .. seven_bytes(version + 1)
     scores[#scores + 1] = score
     scores[#scores + 1] = question
     local subject = string.sub(records, at + 30, at + 31)
@@ -83,9 +84,21 @@ for i = 4, #ARGV, 4 do
 end
 if #scores > 0 then
   local written = {}
-  for _, field in ipairs(fields) do
+  for field, of_bucket in pairs(changes) do
+    local places = {}
+    for at in pairs(of_bucket) do
+      places[#places + 1] = at
+    end
+    table.sort(places)
+    local records, pieces, from = bucket[field], {}, 1
+    for _, at in ipairs(places) do
+      pieces[#pieces + 1] = string.sub(records, from, at + 7)
+      pieces[#pieces + 1] = of_bucket[at]
+      from = at + 19
+    end
+    pieces[#pieces + 1] = string.sub(records, from)
     written[#written + 1] = field
-    written[#written + 1] = bucket[field]
+    written[#written + 1] = table.concat(pieces)
   end
   redis.call('HSET', details, unpack(written))
   redis.call('ZADD', set, unpack(scores))
