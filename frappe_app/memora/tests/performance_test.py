@@ -2,7 +2,7 @@
 
 From a bench's folder ``sites``, with its Python, or by bench::
 
-	python -m memora.tests.performance_test SITE [RECORDS] [ITERATIONS]
+	python -m memora.tests.performance_test [RECORDS] [ITERATIONS] [--site SITE]
 	bench --site SITE execute memora.tests.performance_test.run --kwargs "{'records': 10000}"
 
 Makes a student with that many rows in a season of its own (which is never active, and has a
@@ -11,6 +11,7 @@ and prints P50, P90, P95 and P99 in milliseconds, and PASS or FAIL: P99 below 10
 on FAIL. Removes what it made.
 """
 
+import argparse
 import sys
 import time
 
@@ -122,18 +123,16 @@ def report(result: dict, records: int, iterations: int) -> None:
 	print(f"{'PASS' if result['passed'] else 'FAIL'}: P99 {result['P99']:.2f} ms, target {TARGET_MS} ms")
 
 
-def main(site: str, *numbers: str) -> None:
+def main() -> None:
 	"""From the command line."""
-	frappe.init(site=site)
-	frappe.connect()
-	try:
-		run(*numbers)
-	finally:
-		frappe.destroy()
+	parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+	parser.add_argument("records", nargs="?", type=int, default=100_000)
+	parser.add_argument("iterations", nargs="?", type=int, default=1000)
+	parser.add_argument("--site", help="default: the bench's default_site")
+	args = parser.parse_args()
+	with real_site.connected(args.site):
+		run(args.records, args.iterations)
 
 
 if __name__ == "__main__":
-	if not 2 <= len(sys.argv) <= 4:
-		print(__doc__)
-		sys.exit(2)
-	main(*sys.argv[1:])
+	main()

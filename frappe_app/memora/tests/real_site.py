@@ -5,6 +5,8 @@ Frappe's open transaction. So nothing is undone by a rollback: tests clean up be
 """
 
 import contextlib
+import os
+import sys
 import threading
 import time
 import unittest
@@ -176,3 +178,17 @@ def request(http_method: str, method: str, headers=None, **kwargs):
 	thread.start()
 	thread.join()
 	return answers[0]
+
+
+@contextlib.contextmanager
+def connected(site: str | None):
+	"""For scripts, in a bench's folder ``sites``: at work on this site, else on the bench's default_site."""
+	site = site or os.environ.get("FRAPPE_SITE") or frappe.get_site_config(sites_path=".").get("default_site")
+	if not site:
+		sys.exit("the bench has no default_site: name one with --site")
+	frappe.init(site=site)
+	frappe.connect()
+	try:
+		yield
+	finally:
+		frappe.destroy()

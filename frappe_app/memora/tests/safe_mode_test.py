@@ -2,7 +2,7 @@
 
 From a bench's folder ``sites``, with its Python, or by bench::
 
-	python -m memora.tests.safe_mode_test SITE
+	python -m memora.tests.safe_mode_test [--site SITE]
 	bench --site SITE execute memora.tests.safe_mode_test.run
 
 Starts a private redis-server, and looks at the site through a copy of its configuration that names
@@ -10,6 +10,7 @@ that server: the bench's own servers and files stay as they are. Each step print
 BUILT. Exit code 1 if a step failed, 2 if there is no redis-server.
 """
 
+import argparse
 import contextlib
 import json
 import pathlib
@@ -213,18 +214,13 @@ def looking_through(server: PrivateRedis, folder: pathlib.Path):
 		frappe.local.sites_path = str(real)
 
 
-def main(site: str) -> None:
+def main() -> None:
 	"""From the command line."""
-	frappe.init(site=site)
-	frappe.connect()
-	try:
+	parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+	parser.add_argument("--site", help="default: the bench's default_site")
+	with real_site.connected(parser.parse_args().site):
 		run()
-	finally:
-		frappe.destroy()
 
 
 if __name__ == "__main__":
-	if len(sys.argv) != 2:
-		print(__doc__)
-		sys.exit(2)
-	main(sys.argv[1])
+	main()
