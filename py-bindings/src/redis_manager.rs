@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use memora_core::services::schedule::{self, Owner};
 use memora_core::types::UtcMicros;
-use memora_core::{Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
@@ -44,7 +43,7 @@ impl SRSRedisManager {
         ttl: Option<i64>,
     ) -> PyResult<bool> {
         let owner = Owner::new(user, season).or_raise(py)?;
-        let ttl = ttl.map(lifetime).transpose().or_raise(py)?;
+        let ttl = ttl.map(lifetime);
         let items = [(question_id.to_owned(), next_review_ts)];
         self.add(py, &owner, &items, ttl)
     }
@@ -62,7 +61,7 @@ impl SRSRedisManager {
         ttl: Option<i64>,
     ) -> PyResult<bool> {
         let owner = Owner::new(user, season).or_raise(py)?;
-        let ttl = ttl.map(lifetime).transpose().or_raise(py)?;
+        let ttl = ttl.map(lifetime);
         let items = items
             .items()?
             .iter()
@@ -239,8 +238,7 @@ fn count(limit: i64) -> usize {
     usize::try_from(limit).unwrap_or(0)
 }
 
-fn lifetime(ttl: i64) -> Result<Duration> {
-    let seconds = u64::try_from(ttl);
-    let seconds = seconds.map_err(|_| Error::invalid("ttl must be at least 1 second"))?;
-    Ok(Duration::from_secs(seconds))
+/// A time to live; one below nothing is as wrong as none.
+fn lifetime(ttl: i64) -> Duration {
+    Duration::from_secs(u64::try_from(ttl).unwrap_or(0))
 }

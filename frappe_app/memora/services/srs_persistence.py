@@ -84,9 +84,14 @@ def persist_review_batch(responses, user, season, retry_count=0, **wire) -> dict
 
 
 def _job_at_hand() -> dict:
-	"""Id of the RQ job that runs this, and when it was queued (UTC); nothing outside of jobs."""
+	"""Id of the RQ job that runs this, and when it was queued (UTC).
+
+	Nothing in a job of another function that calls this one: its batches would all be the job's.
+	"""
 	job = get_current_job()
-	return {"job_id": job.id, "enqueued_at": _utc(job.enqueued_at)} if job else {}
+	if not job or (job.kwargs or {}).get("method") != f"{__name__}.persist_review_batch":
+		return {}
+	return {"job_id": job.id, "enqueued_at": _utc(job.enqueued_at)}
 
 
 def _utc(moment: datetime.datetime | None) -> datetime.datetime | None:
