@@ -514,3 +514,29 @@ async fn another_spelling_of_the_names_finds_the_schedule_that_reviews_are_shown
     let strange = schedule::key(&site, &loud);
     assert_eq!(redis::<i64>(&test, &["EXISTS", &strange]).await, 0);
 }
+
+#[tokio::test]
+async fn a_question_that_was_only_added_is_new_when_it_is_answered() {
+    let test = site_with(1, 0).await;
+    let site = test.site().await;
+    let new = |version: Option<(f64, i64)>| version.unwrap().0;
+    submit(&site, "s-0", &["Q-NEW:0"]).await;
+    // To a complete schedule, and to one that a fill completes.
+    warm(&site).await;
+    add(&site, &[("Q-NEW:1", ago(1))]).await;
+    submit(&site, "s-1", &["Q-NEW:1"]).await;
+    forget(&test).await;
+    add(&site, &[("Q-NEW:2", ago(1))]).await;
+    warm(&site).await;
+    submit(&site, "s-2", &["Q-NEW:2"]).await;
+    let work = crate::story::waiting(&test, &site).await;
+    for work in &work {
+        let submitted = memora_core::store::journal::find(&site.db, &work.key).await;
+        let batch = submitted.unwrap().unwrap().batch;
+        assert_eq!(batch.items[0].before, None, "{:?}", batch.items[0]);
+    }
+    assert_eq!(apply_all(&test, &site).await, 3);
+    let first = new(row(&test, "Q-NEW:0").await);
+    assert_eq!(new(row(&test, "Q-NEW:1").await), first);
+    assert_eq!(new(row(&test, "Q-NEW:2").await), first);
+}
