@@ -241,6 +241,6 @@ fn count(limit: i64) -> usize {
 
 fn lifetime(ttl: i64) -> Result<Duration> {
     let seconds = u64::try_from(ttl);
-    let seconds = seconds.map_err(|_| Error::invalid("ttl must be at least 1 second"))?;
+    let seconds = seconds.map_err(|_| Error::invalid("ttl must be 1 second to 100 years"))?;
     Ok(Duration::from_secs(seconds))
 }
