@@ -577,7 +577,7 @@ async fn whatever_meets_whatever_no_review_is_undone() {
                                 assert!(!answer.is_degraded);
                             }
                             3 if next(2) == 0 => {
-                                drop(schedule::remove_item(&site, &owner(), &q).await.unwrap())
+                                schedule::remove_item(&site, &owner(), &q).await.unwrap();
                             }
                             3 => add(&site, &[(&q, ago(next(5000).cast_signed()))]).await,
                             4 => {
@@ -586,9 +586,15 @@ async fn whatever_meets_whatever_no_review_is_undone() {
                                     all.iter().map(|q| (q.as_str(), ago(50))).collect();
                                 add(&site, &items).await;
                             }
-                            5 => drop(apply_all(&test, &site).await),
-                            6 => drop(fill::run(&site, &ann(), &season(), &[]).await.unwrap()),
-                            7 => drop(schedule::clear(&site, &owner()).await.unwrap()),
+                            5 => {
+                                apply_all(&test, &site).await;
+                            }
+                            6 => {
+                                fill::run(&site, &ann(), &season(), &[]).await.unwrap();
+                            }
+                            7 => {
+                                schedule::clear(&site, &owner()).await.unwrap();
+                            }
                             8 => {
                                 let suffix = [":d", ":lease", ":stage", ":stage:d"];
                                 let evicted = match next(5) {
