@@ -118,7 +118,11 @@ def test_every_error_is_a_memora_error() -> None:
 def test_values_that_change_what_they_are_in_are_no_panic(reviews: ReviewService) -> None:
     class Clearing:
         def __init__(self) -> None:
-            self.answer: dict[str, object] = {"question_id": "STAGE-000:0", "at": self, "quality": 4}
+            self.answer: dict[str, object] = {
+                "question_id": "STAGE-000:0",
+                "at": self,
+                "quality": 4,
+            }
             self.answers: list[object] = [self.answer, {"question_id": "Q", "at": self}]
 
         def isoformat(self) -> str:
@@ -193,5 +197,7 @@ def test_when_a_job_was_queued_may_be_said_in_any_zone(
         persistence.persist_review_batch(
             [answer], ANN, SEASON, job_id=f"j-{i}", enqueued_at=at.astimezone(zone)
         )
-        logged = site.sql("SELECT created_at FROM memora_srs_review_log WHERE submission_id = %s", f"j-{i}")
+        logged = site.sql(
+            "SELECT created_at FROM memora_srs_review_log WHERE submission_id = %s", f"j-{i}"
+        )
         assert logged == [(at.replace(tzinfo=None),)], zone
