@@ -3,7 +3,9 @@
 use memora_core::types::{Player, Season, UtcMicros, check_name};
 use memora_core::{Error, Result};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyDateTime, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple,
+};
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
@@ -35,27 +37,29 @@ fn read(field: &str, object: &Bound<'_, PyAny>, depth: usize) -> Result<Value> {
     } else if object.is_instance_of::<PyFloat>() {
         let number = object.extract().ok().and_then(Number::from_f64);
         Ok(number.map_or_else(greatest, Value::Number))
-    } else if let Ok(items) = object.cast::<PyDict>() {
-        items
-            .iter()
-            .map(|pair| member(field, pair, depth))
-            .collect::<Result<Map<_, _>>>()
-            .map(Value::Object)
+    } else if let Ok(dict) = object.cast::<PyDict>() {
+        // A copy: reading a value may run code, or let a thread run, that changes the dict.
+        members(field, &dict.items(), depth)
     } else if object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>() {
         elements(field, object, depth)
     } else if let Ok(mapping) = object.cast::<PyMapping>() {
         let items = mapping.items().map_err(|_| wrong("cannot be read"))?;
-        let pairs = items.iter().map(|pair| {
-            let pair = pair.extract().map_err(|_| wrong("cannot be read"))?;
-            member(field, pair, depth)
-        });
-        pairs.collect::<Result<Map<_, _>>>().map(Value::Object)
+        members(field, &items, depth)
     } else if let Ok(text) = object.call_method0("isoformat") {
         // Dates and times, as Frappe writes them into JSON.
         Ok(Value::from(text.to_string()))
     } else {
         Err(wrong("is of a type that is not understood"))
     }
+}
+
+fn members(field: &str, pairs: &Bound<'_, PyList>, depth: usize) -> Result<Value> {
+    let pairs = pairs.iter().map(|pair| {
+        let pair = pair.extract();
+        let pair = pair.map_err(|_| Error::invalid(format!("{field} cannot be read")))?;
+        member(field, pair, depth)
+    });
+    pairs.collect::<Result<Map<_, _>>>().map(Value::Object)
 }
 
 fn member(
@@ -159,9 +163,11 @@ pub(crate) fn enqueued(at: &Bound<'_, PyAny>) -> Result<UtcMicros> {
         return moment(FIELD, seconds);
     }
     let wrong = || Error::invalid(format!("{FIELD} must be a datetime or UTC epoch seconds"));
-    if let Ok(aware) = at.extract::<chrono::DateTime<chrono::FixedOffset>>() {
-        return Ok(UtcMicros(aware.timestamp_micros()));
+    if let Ok(naive) = at.extract::<chrono::NaiveDateTime>() {
+        return Ok(UtcMicros(naive.and_utc().timestamp_micros()));
     }
-    let naive: chrono::NaiveDateTime = at.extract().map_err(|_| wrong())?;
-    Ok(UtcMicros(naive.and_utc().timestamp_micros()))
+    // One with a zone, of whatever kind: Python knows the offset at that moment.
+    let seconds = at.cast::<PyDateTime>().ok();
+    let seconds = seconds.and_then(|at| at.call_method0("timestamp").ok()?.extract().ok());
+    moment(FIELD, seconds.ok_or_else(wrong)?)
 }

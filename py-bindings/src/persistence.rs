@@ -254,7 +254,8 @@ fn next_review(
             .ok_or_else(|| Error::invalid(format!("response.{field} must be a wall time"))),
     };
     if let Some(ready) = time("new_next_review_date")? {
-        return Ok(zone.to_wall(ready));
+        // Out of the hour that a clock put back shows twice, as when it is applied.
+        return Ok(zone.to_wall(zone.settle(ready)));
     }
     let whole = |field: &str, most: u64| match &response[field] {
         Value::Null => Ok(None),

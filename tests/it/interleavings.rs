@@ -672,3 +672,32 @@ async fn c9_a_fill_while_the_worker_has_not_committed_shows_the_review() {
     applying.await.unwrap().unwrap();
     assert_eq!(read(&site).await.total_due, 9);
 }
+
+#[tokio::test]
+async fn c7_a_fill_that_came_to_nothing_leaves_no_lease_behind() {
+    let test = site_with(5, 5).await;
+    let site = test.site().await;
+    // What was staged is evicted.
+    let paused = failpoint::pause(&test.name, "before_publish");
+    let filling = spawn_fill(&site);
+    paused.reached().await;
+    let mut redis = test.cache.connection().await;
+    let stage = keys(&test).await;
+    let stage: Vec<_> = stage.iter().filter(|k| k.ends_with(":stage")).collect();
+    let unlink: i64 = redis::cmd("UNLINK")
+        .arg(stage)
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert_eq!(unlink, 1);
+    paused.release();
+    drop(paused);
+    assert_eq!(filling.await.unwrap().unwrap(), fill::Filled::Overtaken);
+    assert!(keys(&test).await.is_empty());
+    // The rows cannot be read.
+    let failing = failpoint::fail(&test.name, "load_read");
+    fill::run(&site, &ann(), &season(), &[]).await.unwrap_err();
+    drop(failing);
+    let filled = fill::run(&site, &ann(), &season(), &[]).await.unwrap();
+    assert_eq!(filled, fill::Filled::Yes);
+}

@@ -530,3 +530,24 @@ async fn a_question_that_gets_another_subject_leaves_the_schedule_of_the_old_one
     let request = json!({"subject": old, "limit": 1});
     assert_eq!(try_read(&site, request).await.unwrap().total_due, total - 1);
 }
+
+#[tokio::test]
+async fn a_time_beyond_all_years_is_no_panic() {
+    let test = site_with(2, 2).await;
+    let site = test.site().await;
+    let answer = || json!([{"question_id": question_id(0), "quality": 4}]);
+    let state = || json!([ready(&question_id(1), 3.0, "0001-01-01 00:00:00")]);
+    for (i, at) in [i64::MIN, i64::MIN / 2, i64::MAX].into_iter().enumerate() {
+        for (j, responses) in [answer(), state()].into_iter().enumerate() {
+            let options = JobOptions {
+                at: Some(at),
+                ..job(&format!("j-{i}-{j}"), UtcMicros(at))
+            };
+            let persisted = persist(&site, responses, options).await;
+            assert_eq!(persisted.unwrap().processed_count, 1, "{at}");
+        }
+    }
+    assert!(!read(&site).await.is_degraded);
+    let (_, version) = row(&test, &question_id(0)).await.unwrap();
+    assert!(version <= UtcMicros::now().0);
+}

@@ -514,3 +514,123 @@ async fn another_spelling_of_the_names_finds_the_schedule_that_reviews_are_shown
     let strange = schedule::key(&site, &loud);
     assert_eq!(redis::<i64>(&test, &["EXISTS", &strange]).await, 0);
 }
+
+#[tokio::test]
+async fn a_question_that_was_only_added_is_new_when_it_is_answered() {
+    let test = site_with(1, 0).await;
+    let site = test.site().await;
+    let new = |version: Option<(f64, i64)>| version.unwrap().0;
+    submit(&site, "s-0", &["Q-NEW:0"]).await;
+    // To a complete schedule, and to one that a fill completes.
+    warm(&site).await;
+    add(&site, &[("Q-NEW:1", ago(1))]).await;
+    submit(&site, "s-1", &["Q-NEW:1"]).await;
+    forget(&test).await;
+    add(&site, &[("Q-NEW:2", ago(1))]).await;
+    warm(&site).await;
+    submit(&site, "s-2", &["Q-NEW:2"]).await;
+    let work = crate::story::waiting(&test, &site).await;
+    for work in &work {
+        let submitted = memora_core::store::journal::find(&site.db, &work.key).await;
+        let batch = submitted.unwrap().unwrap().batch;
+        assert_eq!(batch.items[0].before, None, "{:?}", batch.items[0]);
+    }
+    assert_eq!(apply_all(&test, &site).await, 3);
+    let first = new(row(&test, "Q-NEW:0").await);
+    assert_eq!(new(row(&test, "Q-NEW:1").await), first);
+    assert_eq!(new(row(&test, "Q-NEW:2").await), first);
+}
+
+/// Everybody at once, keys evicted in between: whatever is cached in the end was computed
+/// from the reviews that are on record.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_meets_whatever_no_review_is_undone() {
+    const QUESTIONS: usize = 8;
+    let test = Arc::new(site_with(QUESTIONS, QUESTIONS).await);
+    let site = test.site().await;
+    let key = schedule::key(&site, &owner());
+    let seed = UtcMicros::now().0.cast_unsigned();
+    for round in 0..4_u64 {
+        let tasks: Vec<_> = (0..6_u64)
+            .map(|task| {
+                let (test, site, key) = (test.clone(), site.clone(), key.clone());
+                tokio::spawn(async move {
+                    let mut random = seed ^ ((round * 6 + task + 1) << 32) | 1;
+                    let mut next = move |n: u64| {
+                        random ^= random << 13;
+                        random ^= random >> 7;
+                        random ^= random << 17;
+                        random % n
+                    };
+                    for step in 0..25 {
+                        let q = question_id(next(QUESTIONS as u64) as usize);
+                        // In every other round what was set stays until the end.
+                        match next(if round % 2 == 0 { 10 } else { 6 }) {
+                            0..=2 => {
+                                let id = format!("s-{round}-{task}-{step}");
+                                let responses = serde_json::json!([{
+                                    "question_id": q, "quality": next(6),
+                                }]);
+                                let answer = crate::story::try_submit(&site, &id, responses)
+                                    .await
+                                    .unwrap();
+                                assert!(!answer.is_degraded);
+                            }
+                            3 if next(2) == 0 => {
+                                schedule::remove_item(&site, &owner(), &q).await.unwrap();
+                            }
+                            3 => add(&site, &[(&q, ago(next(5000).cast_signed()))]).await,
+                            4 => {
+                                let all: Vec<String> = (0..QUESTIONS).map(question_id).collect();
+                                let items: Vec<_> =
+                                    all.iter().map(|q| (q.as_str(), ago(50))).collect();
+                                add(&site, &items).await;
+                            }
+                            5 => {
+                                apply_all(&test, &site).await;
+                            }
+                            6 => {
+                                fill::run(&site, &ann(), &season(), &[]).await.unwrap();
+                            }
+                            7 => {
+                                schedule::clear(&site, &owner()).await.unwrap();
+                            }
+                            8 => {
+                                let suffix = [":d", ":lease", ":stage", ":stage:d"];
+                                let evicted = match next(5) {
+                                    0 => key.clone(),
+                                    n => format!("{{{key}}}{}", suffix[n as usize - 1]),
+                                };
+                                let _: i64 = redis(&test, &["UNLINK", &evicted]).await;
+                            }
+                            _ => drop(read(&site).await),
+                        }
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        apply_all(&test, &site).await;
+        if !is_complete(&site, None).await {
+            warm(&site).await;
+        }
+        for i in 0..QUESTIONS {
+            let asked = [&question_id(i)[..]];
+            let known = site.cache.states(&ann(), &season(), &asked).await;
+            let state = match known.unwrap() {
+                Lookup::Complete(known) => match known.states.into_iter().next() {
+                    Some(Known::State(state)) => state,
+                    // Removed.
+                    _ => continue,
+                },
+                Lookup::Incomplete => panic!("incomplete"),
+            };
+            let (stability, version) = row(&test, &question_id(i)).await.unwrap();
+            let what = format!("seed {seed}, round {round}, question {i}");
+            assert_eq!(state.stability.to_f64(), stability, "{what}");
+            assert!(state.version.0 >= version, "{what}");
+        }
+    }
+}

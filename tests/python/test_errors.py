@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -21,7 +23,7 @@ from memora_srs import (
     ReviewService,
     UnavailableError,
 )
-from stage import ANN, BOB, Site
+from stage import ANN, BOB, SEASON, Site
 
 ANSWERS = [{"question_id": "STAGE-000:0", "quality": 4}]
 
@@ -111,3 +113,91 @@ def test_a_panic_is_an_error_like_others(site: Site, failure: str) -> None:
 def test_every_error_is_a_memora_error() -> None:
     assert issubclass(InternalError, MemoraError)
     assert issubclass(InvalidInputError, MemoraError)
+
+
+def test_values_that_change_what_they_are_in_are_no_panic(reviews: ReviewService) -> None:
+    class Clearing:
+        def __init__(self) -> None:
+            self.answer: dict[str, object] = {
+                "question_id": "STAGE-000:0",
+                "at": self,
+                "quality": 4,
+            }
+            self.answers: list[object] = [self.answer, {"question_id": "Q", "at": self}]
+
+        def isoformat(self) -> str:
+            self.answer.update({f"more-{i}": i for i in range(len(self.answer))})
+            self.answers.clear()
+            return "2026-01-01"
+
+    for _ in range(3):
+        answers = Clearing().answers
+        answer = reviews.submit_review_session(ANN, answers)
+        assert answer["processed"] == 1
+
+
+def test_strange_values_are_refused_and_nothing_is_taken(
+    reviews: ReviewService, persistence: memora_srs.SRSPersistenceService, site: Site
+) -> None:
+    class Text(str):
+        pass
+
+    class Whole(int):
+        pass
+
+    loop: list[object] = []
+    loop.extend([loop] * 50)
+    good = {"question_id": "STAGE-000:0", "quality": 4}
+    strange: list[object] = [
+        True,
+        10**400,
+        -(10**400),
+        float("nan"),
+        float("inf"),
+        4.5,
+        "\udc80",
+        b"4",
+        loop,
+        object(),
+        {"\udc80": 1},
+        {1: 2},
+        datetime(2026, 1, 1, tzinfo=timezone.utc),
+    ]
+    for field in ("question_id", "quality", "response_time_ms"):
+        for value in strange:
+            if field == "question_id" and isinstance(value, datetime):
+                continue  # A text like any other.
+            bad = good | {field: value}
+            with pytest.raises(InvalidInputError):
+                reviews.submit_review_session(ANN, [good, bad])
+            with pytest.raises(InvalidInputError):
+                persistence.persist_review_batch([good, bad], ANN, SEASON)
+            with pytest.raises(InvalidInputError):
+                persistence.persist_single_review(bad, ANN, SEASON)
+    for value in strange:
+        with pytest.raises(InvalidInputError):
+            reviews.submit_review_session(ANN, value)
+        with pytest.raises(InvalidInputError):
+            reviews.submit_review_session(ANN, [good], value)
+        for ready in ({"new_stability": value}, {"new_next_review_date": value}):
+            whole = {"new_stability": 2.0, "new_next_review_date": "2026-01-01 00:00:00"} | ready
+            with pytest.raises(InvalidInputError):
+                persistence.persist_review_batch([good | whole], ANN, SEASON)
+    assert site.sql("SELECT COUNT(*) FROM memora_srs_journal") == [(0,)]
+    fancy = {Text("question_id"): Text("STAGE-000:0"), "quality": Whole(4)}
+    assert reviews.submit_review_session(Text(ANN), (fancy,))["processed"] == 1
+
+
+def test_when_a_job_was_queued_may_be_said_in_any_zone(
+    persistence: memora_srs.SRSPersistenceService, site: Site
+) -> None:
+    at = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
+    for i, zone in enumerate([timezone.utc, ZoneInfo("UTC"), ZoneInfo("Asia/Riyadh")]):
+        answer = {"question_id": f"STAGE-000:{i}", "quality": 4}
+        persistence.persist_review_batch(
+            [answer], ANN, SEASON, job_id=f"j-{i}", enqueued_at=at.astimezone(zone)
+        )
+        logged = site.sql(
+            "SELECT created_at FROM memora_srs_review_log WHERE submission_id = %s", f"j-{i}"
+        )
+        assert logged == [(at.replace(tzinfo=None),)], zone

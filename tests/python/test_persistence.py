@@ -191,6 +191,20 @@ def test_the_next_review_is_wall_time_of_the_site(
         persistence._calculate_next_review({"quality": 7})
 
 
+def test_the_next_review_is_what_applying_makes_of_a_wall_time_that_comes_twice(
+    persistence: SRSPersistenceService, site: Site
+) -> None:
+    site.sql(
+        "UPDATE tabSingles SET value = 'Europe/Berlin'"
+        " WHERE doctype = 'System Settings' AND field = 'time_zone'"
+    )
+    ready = {"new_stability": 2.0, "new_next_review_date": datetime(2027, 10, 31, 2, 30)}
+    due = persistence._calculate_next_review(ready)
+    assert due == datetime(2027, 10, 31, 3, 0)
+    persistence.persist_single_review({"question_id": "STAGE-000:0"} | ready, ANN, SEASON)
+    assert site.row("STAGE-000:0", "next_review_date") == due
+
+
 def test_a_batch_is_logged(
     persistence: SRSPersistenceService, caplog: pytest.LogCaptureFixture
 ) -> None:

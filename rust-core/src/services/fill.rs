@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::Site;
 use super::schedule::{self, Owner};
-use crate::schedule_cache::Published;
+use crate::schedule_cache::{Fill, Published};
 use crate::servers::mariadb::MariaDb;
 use crate::store::load::{self, Whose};
 use crate::types::{Player, Season, UtcMicros};
@@ -112,6 +112,23 @@ pub async fn run(
     let Some(mut fill) = site.cache.begin_fill(player, season).await? else {
         return Ok(Filled::Elsewhere);
     };
+    let filled = rounds(site, player, season, subjects, &mut fill).await;
+    if !matches!(filled, Ok(Filled::Yes)) {
+        // Whoever comes next need not wait for the lease to run out.
+        if let Err(error) = fill.release().await {
+            tracing::debug!(?error, "A lease could not be given back");
+        }
+    }
+    filled
+}
+
+async fn rounds(
+    site: &Site,
+    player: &Player,
+    season: &Season,
+    subjects: &[String],
+    fill: &mut Fill<'_>,
+) -> Result<Filled> {
     let scope = site.config.site.as_str();
     let zone = site.zone(UtcMicros::now()).await?;
     let whose = Whose {
@@ -143,6 +160,5 @@ pub async fn run(
             Published::Dirty => {}
         }
     }
-    fill.release().await?;
     Ok(Filled::Overtaken)
 }

@@ -3,7 +3,8 @@
 //!
 //! Only a question that a complete cache does not hold *and* the table does not know in
 //! any spelling is new: MariaDB's collation takes ids that differ by case, accents or
-//! trailing blanks for the same, Redis and Rust do not.
+//! trailing blanks for the same, Redis and Rust do not. A question that was only ever given
+//! a due time from outside has no row either, and is new.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::schedule_cache::{Known, Lookup};
 use crate::site_time::SiteZone;
 use crate::store::load::{self, Whose};
 use crate::store::seasons::SeasonRow;
-use crate::types::{Player, QuestionId, QuestionState};
+use crate::types::{Player, QuestionId, QuestionState, Stability};
 use crate::{Error, Result};
 
 /// How long finding the states may take.
@@ -94,15 +95,20 @@ async fn find_unhurried(
     match cached {
         Ok(Lookup::Complete(known)) => {
             prior.cached = true;
-            questions = Some(known.questions);
+            let mut count = known.questions;
             for (id, known) in ids.iter().zip(known.states) {
                 if let Known::State(state) = known {
+                    if is_hearsay(&state) {
+                        count = count.saturating_sub(1);
+                        continue;
+                    }
                     prior
                         .spelling
                         .insert((*id).to_owned(), state.question.clone());
                     prior.states.insert(state.question.clone(), state);
                 }
             }
+            questions = Some(count);
         }
         Ok(Lookup::Incomplete) => {}
         Err(error) => {
@@ -138,6 +144,15 @@ async fn find_unhurried(
     }
     admit_new(site, &prior, whose, answered, questions).await?;
     Ok(prior)
+}
+
+/// Whether nothing but a due time is known: somebody may have set it from outside for a
+/// question that has no row, and whether it has one only the table knows.
+fn is_hearsay(state: &QuestionState) -> bool {
+    state.last_review.is_none()
+        && state.stability == Stability::default()
+        && state.subject.is_none()
+        && state.topic.is_none()
 }
 
 /// Finds the stored spelling of each open id: exact, else equal by the table's rules; of
