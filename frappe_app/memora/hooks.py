@@ -19,8 +19,11 @@ after_uninstall = "memora.install.after_uninstall"
 app_include_js = ["/assets/memora/js/memora_engine_alert.js"]
 extend_bootinfo = ["memora.services.srs_desk.extend_bootinfo"]
 
-# Errors of the engine: the header Retry-After
-after_request = ["memora.services.engine.add_retry_after"]
+# Errors of the engine: the header Retry-After. Frappe 14: what follows the commit
+after_request = [
+	"memora.services.engine.add_retry_after",
+	"memora.services.srs_documents.call_pending",
+]
 
 # Documents
 doc_events = {

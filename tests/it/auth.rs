@@ -1064,11 +1064,12 @@ async fn a_logout_counts_within_five_seconds_when_redis_forgot_the_session() {
         test.forget_session_in_redis(sid).await;
     };
     for version in [FrappeVersion::V15, FrappeVersion::V16] {
-        let (mut door, other) = (Door::of(&test).await, Door::of(&test).await);
+        let (mut door, mut other) = (Door::of(&test).await, Door::of(&test).await);
+        door.config.frappe = version;
+        other.config.frappe = version;
         let session = add_session(&test, &ann, TimeDelta::zero(), None).await;
         test.forget_session_in_redis(&session.sid).await;
         if version == FrappeVersion::V16 {
-            door.config.frappe = version;
             let update = "UPDATE tabSessions SET sessiondata = '{}' WHERE sid = ?";
             test.exec(update, (&session.sid,)).await;
         }

@@ -14,7 +14,8 @@ use memora_tests::questions::question_id;
 use serde_json::{Value, json};
 
 use crate::story::{
-    ANN, SEASON, answers, apply_all, count, forget, read, row, site_with, submit, waiting, warm,
+    ANN, SEASON, answers, apply_all, count, forget, is_complete, read, row, site_with, submit,
+    try_read, waiting, warm, warm_with,
 };
 
 const LOG: &str = "SELECT COUNT(*) FROM memora_srs_review_log";
@@ -506,4 +507,26 @@ async fn a_job_takes_along_what_no_job_has_brought() {
     let left: Vec<&str> = left.iter().map(|w| w.key.submission.as_str()).collect();
     assert_eq!(left, ["s-3"], "its job is on the way");
     assert_eq!(count(&test, LOG).await, 3);
+}
+
+#[tokio::test]
+async fn a_question_that_gets_another_subject_leaves_the_schedule_of_the_old_one() {
+    let test = site_with(12, 12).await;
+    let site = test.site().await;
+    let all = read(&site).await.questions;
+    let old = all[0].subject.clone().unwrap();
+    let other = all.iter().filter_map(|q| q.subject.clone());
+    let other = other.into_iter().find(|s| *s != old).unwrap();
+    let of_old = all.iter().filter(|q| q.subject.as_ref() == Some(&old));
+    let of_old: Vec<_> = of_old.collect();
+    let (total, moved) = (of_old.len() as u64, &of_old[of_old.len() - 1].question_id);
+    warm_with(&site, &[&old, &other]).await;
+    let mut item = ready(moved, 3.0, "2031-05-05 10:00:00");
+    item["subject"] = json!(other);
+    let persisted = persist(&site, json!([item]), JobOptions::default()).await;
+    assert_eq!(persisted.unwrap().processed_count, 1);
+    assert_eq!(details(&test, moved).await.2, Some(other.clone()));
+    assert!(is_complete(&site, Some(&old)).await && is_complete(&site, Some(&other)).await);
+    let request = json!({"subject": old, "limit": 1});
+    assert_eq!(try_read(&site, request).await.unwrap().total_due, total - 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use memora_core::ErrorKind;
 use memora_core::failpoint;
-use memora_core::schedule_cache::MAX_CARRIED;
+use memora_core::schedule_cache::{Known, Lookup, MAX_CARRIED};
 use memora_core::services::schedule::{self, Owner};
 use memora_core::services::{Site, fill};
 use memora_core::types::UtcMicros;
@@ -13,7 +13,7 @@ use memora_tests::TestSite;
 use memora_tests::questions::question_id;
 
 use crate::story::{
-    ANN, SEASON, ann, apply_all, forget, furnish, ids, is_complete, read, season, site_with,
+    ANN, SEASON, ann, apply_all, forget, furnish, ids, is_complete, read, row, season, site_with,
     submit, warm,
 };
 
@@ -423,4 +423,94 @@ async fn a_server_that_became_another_over_the_same_connection_is_not_believed()
     assert!(due(&site).await.is_empty());
     assert_eq!(rehydrated(&site).await.0.len(), 3);
     assert_eq!(due(&site).await.len(), 3);
+}
+
+/// What the cache knows of a question.
+async fn cached(site: &Site, question: &str) -> memora_core::types::QuestionState {
+    let states = site.cache.states(&ann(), &season(), &[question]).await;
+    match states.expect("states") {
+        Lookup::Complete(known) => match known.states.into_iter().next() {
+            Some(Known::State(state)) => state,
+            other => panic!("{question}: {other:?}"),
+        },
+        Lookup::Incomplete => panic!("{question}: incomplete"),
+    }
+}
+
+/// A review that was on its way while a due time was set from outside counts: the next one
+/// is computed from what it led to.
+async fn a_review_that_meets_an_add(cached_before: bool, failpoint: &str) {
+    let test = site_with(3, 3).await;
+    let site = test.site().await;
+    if cached_before {
+        warm(&site).await;
+    } else {
+        add(&site, &[(&question_id(0), ago(200))]).await;
+    }
+    let paused = failpoint::pause(&test.name, failpoint);
+    let submitting = {
+        let site = site.clone();
+        tokio::spawn(async move { submit(&site, "s-1", &[&question_id(0)]).await })
+    };
+    paused.reached().await;
+    if cached_before {
+        add(&site, &[(&question_id(0), ago(100))]).await;
+    } else {
+        // Takes over what was set before.
+        warm(&site).await;
+    }
+    paused.release();
+    drop(paused);
+    assert!(!submitting.await.unwrap().is_degraded);
+    apply_all(&test, &site).await;
+    let reviewed = cached(&site, &question_id(0)).await;
+    let (stability, version) = row(&test, &question_id(0)).await.unwrap();
+    assert_eq!(reviewed.stability.to_f64(), stability, "{failpoint}");
+    assert_eq!(reviewed.version.0, version, "{failpoint}");
+    assert!(!ids(&read(&site).await).contains(&question_id(0).as_str()));
+}
+
+#[tokio::test]
+async fn a_review_that_meets_an_add_is_what_the_next_one_starts_from() {
+    a_review_that_meets_an_add(true, "before_cache").await;
+    a_review_that_meets_an_add(true, "after_state").await;
+    a_review_that_meets_an_add(false, "after_state").await;
+}
+
+#[tokio::test]
+async fn a_time_to_live_that_redis_cannot_count_is_refused_and_sets_nothing() {
+    let test = site_with(1, 0).await;
+    let site = test.site().await;
+    let item = [("Q-NEW:1".to_owned(), ago(1))];
+    for seconds in [1 << 45, i64::MAX.unsigned_abs() / 1000, u64::MAX] {
+        let ttl = Some(Duration::from_secs(seconds));
+        let refused = schedule::add_batch(&site, &owner(), &item, ttl, UtcMicros::now()).await;
+        assert_eq!(
+            refused.expect_err("refused").kind(),
+            ErrorKind::InvalidInput,
+            "{seconds}"
+        );
+    }
+    let key = schedule::key(&site, &owner());
+    assert_eq!(redis::<i64>(&test, &["EXISTS", &key]).await, 0);
+}
+
+#[tokio::test]
+async fn another_spelling_of_the_names_finds_the_schedule_that_reviews_are_shown_in() {
+    let test = site_with(3, 3).await;
+    let site = test.site().await;
+    let loud = Owner::new("ANN@Example.com", "season-2026").unwrap();
+    let found = async || {
+        let found = schedule::due_items_with_rehydration(&site, &loud, 50, UtcMicros::now());
+        found.await.unwrap()
+    };
+    assert_eq!(
+        (found().await.0.len(), is_complete(&site, None).await),
+        (3, true)
+    );
+    submit(&site, "s-1", &[&question_id(0)]).await;
+    assert_eq!(found().await.0.len(), 2, "the review shows");
+    assert!(!found().await.1, "it was cached");
+    let strange = schedule::key(&site, &loud);
+    assert_eq!(redis::<i64>(&test, &["EXISTS", &strange]).await, 0);
 }

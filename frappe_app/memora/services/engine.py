@@ -8,10 +8,12 @@ are those of the sidecar.
 
 import builtins
 import importlib
+import json
 import math
 from contextlib import contextmanager
 
 import frappe
+from frappe import _
 
 # The wheel must agree in major and minor version: it then has all names that are used here.
 ENGINE_VERSION = "0.1"
@@ -38,8 +40,12 @@ class ConflictError(frappe.ValidationError):
 	http_status_code = 409
 
 
-class UnavailableError(Exception):
-	"""Redis or MariaDB is away, too slow or too busy: HTTP 503 with Retry-After."""
+class UnavailableError(frappe.InReadOnlyMode):
+	"""Redis or MariaDB is away, too slow or too busy: HTTP 503 with Retry-After.
+
+	Of Frappe's classes with this status the one of which it writes no Error Log row: an outage
+	must not add one for every request.
+	"""
 
 	http_status_code = 503
 
@@ -156,12 +162,27 @@ def _say_when_to_repeat(error, exc) -> None:
 
 def _raise(exc, message: str, public: bool) -> None:
 	"""Raise ``exc``, showing the message to the client only if it is meant for one."""
-	if public:
-		frappe.throw(message, exc=exc)
 	if frappe.__version__.startswith("14."):
-		# Later ones say the class of every error, this one only of those with a message.
+		# Later ones say the class of every error, this one only in frappe.throw.
 		frappe.local.response["exc_type"] = exc.__name__
+	if public and not frappe.flags.mute_messages:
+		_show(message)
 	raise exc(message)
+
+
+def _show(message: str) -> None:
+	"""Put into the answer what frappe.throw would, without the random id that it adds since 15.
+
+	A client then gets the same bytes from here and from the sidecar.
+	"""
+	shown = frappe._dict(
+		message=message,
+		title=_("Message", context="Default title of the message dialog"),
+		indicator="red",
+		raise_exception=1,
+	)
+	as_text = frappe.__version__.startswith("14.")
+	frappe.local.message_log.append(json.dumps(shown) if as_text else shown)
 
 
 def add_retry_after(response=None, request=None) -> None:

@@ -158,11 +158,28 @@ def remove_player(player: str) -> dict:
 
 
 def after_commit(method: str, **kwargs) -> None:
-	"""Call this function (dotted path) once Frappe's transaction is committed; never if it is rolled back."""
+	"""Call this function (dotted path) once Frappe's transaction is committed; not if it is rolled back."""
 	if hasattr(frappe.db, "after_commit"):
 		frappe.db.after_commit.add(lambda: _call_or_queue(method, kwargs))
-	else:
-		frappe.enqueue(method, enqueue_after_commit=True, **kwargs)
+		return
+	# Frappe 14: a job, and at the end of the request already, where there is one.
+	frappe.enqueue(method, enqueue_after_commit=True, **kwargs)
+	frappe.local.memora_pending = [*getattr(frappe.local, "memora_pending", ()), (method, kwargs)]
+
+
+def call_pending(response=None, request=None) -> None:
+	"""Hook ``after_request``, for Frappe 14: do now what jobs would do a moment later.
+
+	After a rollback, too, which does no harm: what is called drops a cache, or looks for itself
+	whether the User is gone.
+	"""
+	pending, frappe.local.memora_pending = getattr(frappe.local, "memora_pending", ()), []
+	for method, kwargs in pending:
+		try:
+			frappe.get_attr(method)(**kwargs)
+		except Exception:
+			frappe.logger("memora").warning(f"{method} is left to its job", exc_info=True)
+			frappe.clear_messages()
 
 
 def _call_or_queue(method: str, kwargs: dict) -> None:
@@ -171,6 +188,7 @@ def _call_or_queue(method: str, kwargs: dict) -> None:
 		frappe.get_attr(method)(**kwargs)
 	except Exception:
 		frappe.logger("memora").error(f"{method} failed, a job tries again", exc_info=True)
+		frappe.clear_messages()
 		try:
 			frappe.enqueue(method, **kwargs)
 		except Exception:

@@ -5,8 +5,11 @@ An app that knows its questions names a function in its ``hooks.py``::
         srs_question_info = "school.questions.subject_and_topic"
 
 The function takes a list of question ids and returns ``{id: (subject, topic)}``, each a name of a
-Game Subject or Game Topic, or None; ids that it does not know it leaves out. Of several functions
-the first that knows a question wins. Never the student says what a question is about.
+Game Subject or Game Topic that exists, or None; ids that it does not know it leaves out. Of several
+functions the first that knows a question wins. Never the student says what a question is about.
+
+The job that applies a batch in Python asks at once. What applies batches otherwise (the sidecar's
+worker, sweeps) queues a job that asks, if the site's configuration has ``srs_question_info: 1``.
 """
 
 import json

@@ -24,6 +24,9 @@ DOCTYPES = (
 NATIVE = ("memora_srs_journal", "memora_srs_audit", "memora_srs_review_log", "memora_srs_state")
 TRACKER = "tabPlayer Memory Tracker"
 
+# What each version of Frappe makes otherwise in new tables and leaves alone in old ones.
+FRAMEWORKS = ("`docstatus`", "`idx`", "KEY `creation`", "KEY `modified`")
+
 
 class Site:
 	"""A site, and Frappe's commands for it."""
@@ -77,7 +80,7 @@ class Site:
 
 def _parts(create: str) -> frozenset[str]:
 	lines = [line.strip().rstrip(",").strip("()") for line in create.splitlines()[1:]]
-	return frozenset(line.split(" AUTO_INCREMENT=")[0] for line in lines)
+	return frozenset(line.split(" AUTO_INCREMENT=")[0] for line in lines if not line.startswith(FRAMEWORKS))
 
 
 def _without_partitions(tables: dict) -> dict:

@@ -14,6 +14,7 @@ SEASON = "Game Subscription Season"
 class TestDocuments(MemoraTestCase):
 	def due(self, student: str) -> list[str]:
 		"""What the student is due to review, by the cache if it is warm."""
+		srs_documents.call_pending()
 		frappe.set_user(student)
 		self.addCleanup(frappe.set_user, "Administrator")
 		try:
@@ -107,6 +108,7 @@ class TestDocuments(MemoraTestCase):
 
 	def test_renaming_a_student_moves_the_schedule(self):
 		old, new = self.student("old"), "memora-renamed@example.com"
+		remove_student(new, self.season)
 		self.addCleanup(remove_student, new, self.season)
 		self.row(old)
 		self.assertEqual(self.due(old), ["q"])
@@ -122,6 +124,9 @@ class TestDocuments(MemoraTestCase):
 		self.row(new, "both", due=later)
 		self.assertEqual(self.due(old), ["both", "old"])
 		self.assertEqual(self.due(new), [])
+		# Frappe 14 fails over these in every merge of Users; later ones delete them.
+		frappe.delete_doc("Notification Settings", old)
+		frappe.db.commit()
 		frappe.rename_doc("User", old, new, merge=True, force=True)
 		frappe.db.rollback()
 		self.assertEqual(len(self.rows(old)), 2)
@@ -139,4 +144,5 @@ class TestDocuments(MemoraTestCase):
 		frappe.db.rollback()
 		frappe.delete_doc("User", student, force=True)
 		frappe.db.commit()
+		srs_documents.call_pending()
 		self.assertIs(srs_documents.invalidate(student, self.season), False)

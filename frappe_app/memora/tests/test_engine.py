@@ -1,13 +1,18 @@
 """The engine at the site at hand: versions, and errors as the sidecar answers them."""
 
 import json
+import sys
+import types
 import unittest
+from unittest import mock
 
 import frappe
 from werkzeug.wrappers import Response
 
 import memora
 from memora.services import engine
+from memora.services.srs_desk import extend_bootinfo
+from memora.services.srs_redis_manager import SRSRedisManager
 
 # Class of the engine; Frappe's name for it; HTTP status; whether the client reads the message.
 KINDS = (
@@ -65,6 +70,14 @@ class TestEngine(unittest.TestCase):
 				self.assertEqual(str(error), "said")
 				self.assertEqual(self.shown(), ["said"] if public else [])
 
+	def test_a_message_is_the_sidecars_to_the_byte(self):
+		self.raised(engine.module().InvalidInputError("said"))
+		shown = frappe.local.message_log[0]
+		self.assertEqual(
+			shown if isinstance(shown, str) else json.dumps(shown),
+			'{"message": "said", "title": "Message", "indicator": "red", "raise_exception": 1}',
+		)
+
 	def test_what_is_not_built_is_501(self):
 		error = self.raised(NotImplementedError("not built yet"))
 		self.assertIsInstance(error, NotImplementedError)
@@ -94,3 +107,38 @@ class TestEngine(unittest.TestCase):
 	def test_methods_raise_frappes_errors(self):
 		with self.assertRaises(frappe.ValidationError):
 			engine.call("ReviewService", "get_review_session", "Administrator", limit=0)
+
+
+class TestWheel(unittest.TestCase):
+	"""Without the wheel, or with another version's."""
+
+	def assert_said_at_first_use(self, *words):
+		with self.assertRaises(engine.EngineMissingError) as caught:
+			SRSRedisManager().is_available()
+		frappe.clear_messages()
+		for word in ("memora-srs", *words):
+			self.assertIn(word, str(caught.exception))
+			self.assertIn(word, engine.problem())
+
+	def test_a_missing_wheel(self):
+		with mock.patch.dict(sys.modules, {"memora_srs": None}):
+			self.assert_said_at_first_use("missing")
+
+	def test_a_wheel_of_another_version(self):
+		other = types.ModuleType("memora_srs")
+		other.__version__ = "0.9.0"
+		with mock.patch.dict(sys.modules, {"memora_srs": other}):
+			self.assert_said_at_first_use("0.9.0", engine.ENGINE_VERSION)
+
+	def test_desk_alerts_administrators_alone(self):
+		self.addCleanup(frappe.set_user, "Administrator")
+		for user, missing, alerted in (
+			("Administrator", True, True),
+			("Guest", True, False),
+			("Administrator", False, False),
+		):
+			frappe.set_user(user)
+			bootinfo = frappe._dict()
+			with mock.patch.dict(sys.modules, {"memora_srs": None} if missing else {}):
+				extend_bootinfo(bootinfo)
+			self.assertIs("memora_problem" in bootinfo, alerted, f"{user}, {missing}")

@@ -1,7 +1,7 @@
 //! Python's pickle format, for plain data only.
 //!
 //! RQ carries a job as `pickle((function, instance, args, kwargs))`, and Frappe keeps
-//! sessions as pickles. Python's own reader runs whatever a pickle names. [`mod@read`]
+//! sessions as pickles. Python's own reader runs whatever a pickle names. [`read()`]
 //! understands what Python makes of strings, bytes, numbers, booleans, None, lists,
 //! tuples and dicts, protocols 2 to 5, and exactly two classes, Frappe's `_dict` (a dict)
 //! and `datetime.datetime` without zone; it builds nothing else. [`write()`] makes what

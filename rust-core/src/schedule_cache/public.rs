@@ -50,7 +50,6 @@ impl ScheduleCache {
         season: &Season,
         items: &[(&str, UtcMicros)],
         ttl: Option<Duration>,
-        now: UtcMicros,
     ) -> Result<Vec<String>> {
         let keys = self.keys(player, season);
         let ttl = ttl.map_or(SCHEDULE_TTL_MS, |ttl| {
@@ -60,10 +59,7 @@ impl ScheduleCache {
         for chunk in items.chunks(CHUNK) {
             let mut call = scripts::PUT.key(&keys.schedule);
             call.key(keys.details()).key(keys.lease());
-            call.arg(&self.own)
-                .arg(keys.subject_prefix())
-                .arg(ttl)
-                .arg(now.0);
+            call.arg(&self.own).arg(keys.subject_prefix()).arg(ttl);
             for (question, due) in chunk {
                 call.arg(question)
                     .arg(&details::fingerprint(question)[..])

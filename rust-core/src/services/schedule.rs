@@ -6,8 +6,9 @@
 //! is set on it is taken over by the next fill (rule C6), except where a review was
 //! accepted since, which knows better.
 //!
-//! A set due time gets a version above the one that the question had, so that it shows at
-//! once. A question that a complete schedule has no record of is looked up in the table;
+//! A set due time gets the version after the one that the question had: it shows at once,
+//! and a review that was computed before but comes later (its version is a time) still
+//! counts, or the next one would be computed without it. A question that a complete schedule has no record of is looked up in the table;
 //! if that does not know it either, it shows with stability 0 and no subject.
 
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::prior::equal_pairs;
-use super::{Site, fill, seasons};
+use super::{Site, fill, seasons, who};
 use crate::servers::mariadb::MariaDb;
 use crate::store::load::{self, Whose};
 use crate::types::{
@@ -29,6 +30,8 @@ use crate::{Error, Result};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Ids that one call returns, at most: a few milliseconds of Redis' time.
 pub const MAX_IDS: usize = 10_000;
+/// Longest life of a key, a hundred years: Redis adds milliseconds in 64 bits.
+const MAX_TTL: Duration = Duration::from_secs(36_525 * 86_400);
 /// Questions looked up in the table by one statement.
 const LOOKUP: usize = 500;
 
@@ -83,8 +86,8 @@ pub async fn add_batch(
     ttl: Option<Duration>,
     now: UtcMicros,
 ) -> Result<()> {
-    if ttl.is_some_and(|ttl| ttl < Duration::from_secs(1)) {
-        return Err(Error::invalid("ttl must be at least 1 second"));
+    if ttl.is_some_and(|ttl| !(Duration::from_secs(1)..=MAX_TTL).contains(&ttl)) {
+        return Err(Error::invalid("ttl must be 1 second to 100 years"));
     }
     let mut set = Vec::with_capacity(items.len());
     for (id, score) in items {
@@ -95,17 +98,17 @@ pub async fn add_batch(
     }
     let unknown = site
         .cache
-        .put(&owner.player, &owner.season, &set, ttl, now)
+        .put(&owner.player, &owner.season, &set, ttl)
         .await?;
     if unknown.is_empty() {
         return Ok(());
     }
     let ids: Vec<&str> = unknown.iter().map(String::as_str).collect();
-    let known = on_record(site, owner, &ids).await?;
+    let known = on_record(site, owner, &ids, now).await?;
     let set: HashMap<&str, UtcMicros> = set.into_iter().collect();
     let states: Vec<QuestionState> = ids
         .iter()
-        .filter_map(|id| Some(carried(known.get(*id), id, *set.get(id)?, now)))
+        .filter_map(|id| Some(carried(known.get(*id), id, *set.get(id)?)))
         .collect();
     for chunk in states.chunks(100) {
         site.cache
@@ -156,12 +159,21 @@ pub async fn due_items_with_rehydration(
     now: UtcMicros,
 ) -> Result<(Vec<String>, bool)> {
     check_limit(limit)?;
-    let (player, season) = (&owner.player, &owner.season);
-    let (complete, ids) = site.cache.due_ids(player, season, now, limit).await?;
+    let (asked, season) = (&owner.player, &owner.season);
+    let (complete, ids) = site.cache.due_ids(asked, season, now, limit).await?;
     if complete {
         return Ok((ids, false));
     }
     let row = seasons::asked(site, season.as_str(), now).await?;
+    // Reviews are shown under the stored names alone: what is filled under another
+    // spelling would be out of date at once.
+    let player = &who::player(site, asked).await?.unwrap_or(asked.clone());
+    if (player, &row.name) != (asked, season) {
+        let (complete, ids) = site.cache.due_ids(player, &row.name, now, limit).await?;
+        if complete {
+            return Ok((ids, false));
+        }
+    }
     if row.enable_redis && fill::run(site, player, &row.name, &[]).await? == fill::Filled::Yes {
         let (complete, ids) = site.cache.due_ids(player, &row.name, now, limit).await?;
         if complete {
@@ -241,13 +253,14 @@ async fn on_record(
     site: &Site,
     owner: &Owner,
     ids: &[&str],
+    now: UtcMicros,
 ) -> Result<HashMap<String, QuestionState>> {
     let mut found = HashMap::new();
     for ids in ids.chunks(LOOKUP) {
         let whose = Whose {
             player: &owner.player,
             season: &owner.season,
-            zone: site.zone(UtcMicros::now()).await?,
+            zone: site.zone(now).await?,
             site: &site.config.site,
         };
         let (rows, overlay) = {
@@ -269,12 +282,7 @@ async fn on_record(
 }
 
 /// The state of a question whose due time was set from outside.
-fn carried(
-    state: Option<&QuestionState>,
-    id: &str,
-    due: UtcMicros,
-    now: UtcMicros,
-) -> QuestionState {
+fn carried(state: Option<&QuestionState>, id: &str, due: UtcMicros) -> QuestionState {
     let base = state.cloned().unwrap_or_else(|| QuestionState {
         question: QuestionId::stored(id),
         stability: Stability::default(),
@@ -286,7 +294,7 @@ fn carried(
     });
     QuestionState {
         due,
-        version: base.version.next(now),
+        version: Version(base.version.0.saturating_add(1)),
         ..base
     }
 }
@@ -310,14 +318,14 @@ pub(super) async fn carry_over(
     let mut strange = Vec::new();
     for (id, due) in members {
         match at.get(&id) {
-            Some(&i) => states[i] = carried(Some(&states[i]), &id, due, now),
+            Some(&i) => states[i] = carried(Some(&states[i]), &id, due),
             None => strange.push((id, due)),
         }
     }
     let ids: Vec<&str> = strange.iter().map(|(id, _)| id.as_str()).collect();
-    let known = on_record(site, owner, &ids).await?;
+    let known = on_record(site, owner, &ids, now).await?;
     for (id, due) in &strange {
-        let state = carried(known.get(id), id, *due, now);
+        let state = carried(known.get(id), id, *due);
         match at.get(state.question.as_str()) {
             Some(&i) => states[i] = state,
             None => states.push(state),

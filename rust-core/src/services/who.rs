@@ -28,11 +28,19 @@ pub(super) async fn stored(
     check_name("user", user)?;
     check_name("season", season)?;
     let season = seasons::named(site, season, now).await?;
-    let names = [user];
-    let found = links::stored(&site.db, Linked::User, &names);
-    let player = MariaDb::within(PATIENCE, found)
+    let player = player(site, &Player::stored(user))
         .await?
-        .remove(user)
         .ok_or_else(|| Error::not_found(format!("User {user} does not exist")))?;
-    Ok((Player::stored(player), season))
+    Ok((player, season))
+}
+
+/// The student in the stored spelling; `None` if there is no such User.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub(super) async fn player(site: &Site, named: &Player) -> Result<Option<Player>> {
+    let names = [named.as_str()];
+    let found = links::stored(&site.db, Linked::User, &names);
+    let mut found = MariaDb::within(PATIENCE, found).await?;
+    Ok(found.remove(named.as_str()).map(Player::stored))
 }

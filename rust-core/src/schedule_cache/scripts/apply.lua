@@ -39,7 +39,7 @@ for i = 3, #ARGV, 7 do
   local at = find_record(bucket, fingerprint)
   local old_score = redis.call('ZSCORE', set, question)
   local wins = true
-  local subject, topic = nil, nil
+  local subject, topic, left = nil, nil, nil
   if at then
     local old = string.sub(bucket, at, at + RECORD - 1)
     if old_score then
@@ -60,6 +60,10 @@ for i = 3, #ARGV, 7 do
   if wins then
     subject = subject or two_bytes(number_of(details, ARGV[i + 5]))
     topic = topic or two_bytes(number_of(details, ARGV[i + 6]))
+    if at then
+      local old_subject = string.sub(bucket, at + 30, at + 31)
+      left = old_subject ~= subject and subject_set(details, ARGV[2], token, old_subject)
+    end
     local record = fingerprint .. packed .. subject .. topic
     if at then
       bucket = string.sub(bucket, 1, at - 1) .. record .. string.sub(bucket, at + RECORD)
@@ -69,6 +73,9 @@ for i = 3, #ARGV, 7 do
     redis.call('ZADD', set, score, question)
     redis.call('HSET', details, field, bucket)
     written = written + 1
+    if left then
+      redis.call('ZREM', left, question)
+    end
     local of_subject = subject_set(details, ARGV[2], token, subject)
     if of_subject then
       redis.call('ZADD', of_subject, score, question)

@@ -2,13 +2,14 @@
 --
 -- KEYS  1 schedule, 2 details, 3 lease
 -- ARGV  1 own part of the marker, 2 key of a subject's schedule without its hash,
---       3 time to live of a key that this call makes (ms), 4 now (version),
+--       3 time to live of a key that this call makes (ms),
 --       then per question 4: question, fingerprint, score, due check (4 bytes)
 -- Returns {standing, {question, ...}}: on a COMPLETE schedule the questions that have no
 -- record, which were left alone; what to say of them only the table knows.
 --
 -- On a complete schedule the record keeps what it says and gets the new due time, under
--- a version higher than the one it had. Any other key becomes a partial one: these
+-- the next version: whoever is behind with an older review changes nothing, while one
+-- that is on its way, computed a moment ago, still shows. Any other key becomes a partial one: these
 -- members and the partial marker. It is believed by nobody but the fill that takes them
 -- over. What else such a key held is not kept: it has no known origin.
 dirty(KEYS[3])
@@ -31,7 +32,7 @@ if state == INCOMPLETE then
     redis.call('PEXPIRE', set, ARGV[3])
   end
   local scores = {}
-  for i = 5, #ARGV, 4 do
+  for i = 4, #ARGV, 4 do
     scores[#scores + 1] = ARGV[i + 2]
     scores[#scores + 1] = ARGV[i]
   end
@@ -43,7 +44,7 @@ end
 
 -- Buckets are read and written once, however many of their questions are set.
 local asked, fields = {}, {}
-for i = 5, #ARGV, 4 do
+for i = 4, #ARGV, 4 do
   local field = bucket_of(ARGV[i + 1], buckets)
   if not asked[field] then
     asked[field] = true
@@ -55,9 +56,8 @@ for i, found in ipairs(#fields > 0 and redis.call('HMGET', details, unpack(field
   bucket[fields[i]] = found or ''
 end
 
-local now, now_bytes = tonumber(ARGV[4]), seven_bytes(tonumber(ARGV[4]))
 local unknown, scores, of_subjects, changes = {}, {}, {}, {}
-for i = 5, #ARGV, 4 do
+for i = 4, #ARGV, 4 do
   local question, fingerprint, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local field = bucket_of(fingerprint, buckets)
   local records = bucket[field]
@@ -69,7 +69,7 @@ for i = 5, #ARGV, 4 do
     local version = (((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g
     changes[field] = changes[field] or {}
     -- A question that comes twice: the last one counts.
-    changes[field][at] = ARGV[i + 3] .. (version < now and now_bytes or seven_bytes(version + 1))
+    changes[field][at] = ARGV[i + 3] .. seven_bytes(version + 1)
     scores[#scores + 1] = score
     scores[#scores + 1] = question
     local subject = string.sub(records, at + 30, at + 31)

@@ -1,0 +1,1 @@
+"""Frappe and the sidecar, side by side on one site of a real bench."""

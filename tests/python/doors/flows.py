@@ -1,0 +1,175 @@
+"""What goes in by one door comes out by the other, and into the table by Frappe's workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from doors.cases import PLAIN, READ, SUBMIT, V2, get, post
+from doors.exchange import Answer, Request, differences
+from doors.view import View
+
+Ask = Callable[[str, Request], Answer]
+
+DOORS = ("Frappe", "sidecar")
+OTHER = {"Frappe": "sidecar", "sidecar": "Frappe"}
+
+STANDARD_QUEUES = "short,default,long"
+
+
+def passes(what: str, step: Callable[[], None]) -> int:
+    """Do a step, say what became of it; 1 if it failed."""
+    try:
+        step()
+    except AssertionError as e:
+        print(f"FAIL  {what}: {e}")
+        return 1
+    print(f"PASS  {what}")
+    return 0
+
+
+def check(truth: object, what: object) -> None:
+    """Fail the step unless it is so."""
+    if not truth:
+        raise AssertionError(str(what))
+
+
+class Student:
+    """One of the stage's people, at both doors."""
+
+    def __init__(self, view: View, ask: Ask, stage: dict[str, Any], name: str) -> None:
+        """Take the API key."""
+        self.view, self.ask = view, ask
+        self.email = stage["people"][name]
+        self.login = ("Authorization", f"token {stage['tokens'][name]}")
+
+    def submit(self, door: str, submission_id: str, *questions: str) -> str:
+        """Answer these questions well; id of the job that applies it."""
+        responses = [{"question_id": question, "quality": 4} for question in questions]
+        args = {"responses": responses, "submission_id": submission_id}
+        answer = self.ask(door, post(SUBMIT, self.login, args))
+        check(answer.status == 200, f"{door} answers {answer.status}: {answer.body[:300]!r}")
+        job: str = answer.json()["message"]["persistence_job_id"]
+        return job
+
+    def due(self, door: str) -> list[str]:
+        """What is due, by one of the doors."""
+        answer = self.ask(door, get(READ, self.login, "limit=50"))
+        check(answer.status == 200, f"{door} answers {answer.status}: {answer.body[:300]!r}")
+        return [question["question_id"] for question in answer.json()["message"]["questions"]]
+
+    def state(self) -> dict[str, Any]:
+        """What the table, the journal and the queues have."""
+        state: dict[str, Any] = self.view.execute("state", player=self.email)
+        return state
+
+
+def through_both_doors(view: View, ask: Ask, stage: dict[str, Any]) -> int:
+    """A submit by one door shows in the other's next read; the same id has the same answer."""
+    student = Student(view, ask, stage, "ann")
+
+    def shows_at_once(door: str) -> None:
+        question = student.due(OTHER[door])[0]
+        check(question in student.due(door), "both doors show it before")
+        student.submit(door, f"cross-{door}", question)
+        check(question not in student.due(OTHER[door]), f"{question} is still due")
+
+    def repeats(door: str) -> None:
+        jobs = [student.submit(d, f"twice-{door}", "Neu") for d in (door, OTHER[door], door)]
+        check(len(set(jobs)) == 1, jobs)
+
+    failed = 0
+    for door in DOORS:
+        failed += passes(
+            f"submit by {door}, read by {OTHER[door]} at once", partial(shows_at_once, door)
+        )
+        failed += passes(f"submit by {door}, repeated by {OTHER[door]}", partial(repeats, door))
+    return failed
+
+
+def unavailable(view: View, ask: Ask, stage: dict[str, Any]) -> int:
+    """The journal is locked: both doors answer 503, when to come back and with what; then once."""
+    student = Student(view, ask, stage, "ann")
+
+    def refused() -> None:
+        with view.journal_locked():
+            args = {
+                "responses": [{"question_id": "Neu-503", "quality": 4}],
+                "submission_id": "doors-503",
+            }
+            for prefix in (PLAIN, V2):
+                request = post(SUBMIT, student.login, args, prefix=prefix)
+                frappe, sidecar = ask("Frappe", request), ask("sidecar", request)
+                check(
+                    frappe.status == 503, f"Frappe answers {frappe.status}: {frappe.body[:300]!r}"
+                )
+                check(frappe.header("retry-after"), "Frappe does not say when to come back")
+                check(frappe.json().get("submission_id") == "doors-503", frappe.body)
+                check(not differences(frappe, sidecar), differences(frappe, sidecar))
+
+    def taken_once() -> None:
+        jobs = {student.submit(door, "doors-503", "Neu-503") for door in (*DOORS, *DOORS)}
+        check(len(jobs) == 1, jobs)
+
+    failed = passes("both doors answer 503 while the journal is locked", refused)
+    return failed + passes("repeated with that id, it is taken once", taken_once)
+
+
+def standard_workers(view: View, ask: Ask, stage: dict[str, Any]) -> int:
+    """Only Frappe's own queues and workers: a job on ``default``, or the scheduler's sweep."""
+    student = Student(view, ask, stage, "bob")
+
+    def queued(door: str) -> None:
+        job = student.submit(door, f"standard-{door}", f"standard-{door}")
+        jobs = student.state()["jobs"]
+        check(job in jobs.get("default", []), f"{job} is not on default: {json.dumps(jobs)[:500]}")
+
+    def applied(*questions: str) -> None:
+        view.worker(STANDARD_QUEUES)
+        state = student.state()
+        check(not state["unapplied"], f"{state['unapplied']} batches are not applied")
+        check(set(questions) <= set(state["versions"]), f"rows: {sorted(state['versions'])}")
+
+    def swept() -> None:
+        for door in DOORS:
+            student.submit(door, f"lost-{door}", f"lost-{door}")
+        view.execute("lose_jobs")
+        for _visit in range(2):
+            view.frappe(
+                "--site",
+                view.site,
+                "trigger-scheduler-event",
+                "memora.services.srs_sweeper.enqueue_sweep",
+            )
+            view.worker(STANDARD_QUEUES)
+        applied("lost-Frappe", "lost-sidecar")
+
+    failed = 0
+    for door in DOORS:
+        failed += passes(f"submit by {door} queues a job on default", partial(queued, door))
+    failed += passes(
+        "a standard worker applies them", partial(applied, "standard-Frappe", "standard-sidecar")
+    )
+    return failed + passes("lost jobs are swept by the scheduler's job", swept)
+
+
+def own_queue(view: View, ask: Ask, stage: dict[str, Any]) -> int:
+    """The bench names ``srs_write``: jobs go there, and a worker of that queue applies them."""
+    student = Student(view, ask, stage, "bob")
+
+    def applied() -> None:
+        jobs = {student.submit(door, f"own-{door}", f"own-{door}") for door in DOORS}
+        waiting = student.state()["jobs"].get("srs_write", [])
+        check(jobs <= set(waiting), f"{jobs} are not on srs_write: {waiting}")
+        view.worker("srs_write")
+        state = student.state()
+        check(not state["jobs"].get("srs_write"), f"jobs wait: {state['jobs']}")
+        check(not state["unapplied"], f"{state['unapplied']} batches are not applied")
+        check(
+            {"own-Frappe", "own-sidecar"} <= set(state["versions"]),
+            f"rows: {sorted(state['versions'])}",
+        )
+
+    return passes("bench worker --queue srs_write applies what both doors queued", applied)
