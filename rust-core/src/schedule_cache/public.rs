@@ -11,7 +11,7 @@ use std::time::Duration;
 use redis::Value;
 
 use super::keys::SCHEDULE_TTL_MS;
-use super::{Reply, ScheduleCache, bytes, details, due_of, scripts, text, unexpected};
+use super::{Reply, ScheduleCache, bytes, details, scripts, text, unexpected};
 use crate::Result;
 use crate::types::{Player, Season, UtcMicros};
 
@@ -109,7 +109,7 @@ impl ScheduleCache {
             range.arg("-inf").arg(now.to_score());
             range.arg("LIMIT").arg(0).arg(limit);
         });
-        if let Some([ids]) = looked.await?.as_deref() {
+        if let Some(ids) = looked.await?.and_then(|mut r| r.pop()) {
             return Ok((true, ids_of(ids)?));
         }
         let glance = self.glance(player, season, now, limit).await?;
@@ -153,7 +153,7 @@ impl ScheduleCache {
             complete,
             questions: count(reply.int()?),
             due: count(reply.int()?),
-            ids: ids_of(&Value::Array(reply.list()?))?,
+            ids: ids_of(Value::Array(reply.list()?))?,
         })
     }
 
@@ -169,16 +169,20 @@ impl ScheduleCache {
             let all = commands.cmd("ZRANGE").arg(&key);
             all.arg(0).arg(AT_ONCE).arg("WITHSCORES");
         });
-        if let Some([Value::Array(all)]) = looked.await?.as_deref()
-            && let (pairs, []) = all.as_chunks::<2>()
-            && pairs.last().is_some_and(|[id, _]| is_marker(id))
-        {
-            let questions = pairs.iter().filter(|[id, _]| !is_marker(id));
-            let scored = questions.map(|[id, score]| {
-                let pair = text(id).map(str::to_owned).zip(score_of(score));
-                pair.ok_or_else(unexpected)
-            });
-            return scored.collect();
+        if let Some(Value::Array(members)) = looked.await?.and_then(|mut r| r.pop()) {
+            let mut scores = Vec::with_capacity(members.len() / 2);
+            let mut all = false;
+            let mut members = members.into_iter();
+            while let (Some(id), Some(score)) = (members.next(), members.next()) {
+                if is_marker(&id) {
+                    all = true;
+                } else if let (Some(id), Some(score)) = (id_of(id), score_of(&score)) {
+                    scores.push((id, score));
+                }
+            }
+            if all {
+                return Ok(scores);
+            }
         }
         self.scan(player, season, "any", usize::MAX).await
     }
@@ -264,14 +268,22 @@ fn is_marker(member: &Value) -> bool {
     bytes(member).is_some_and(|member| member.starts_with(b"\0"))
 }
 
-fn ids_of(ids: &Value) -> Result<Vec<String>> {
-    let Value::Array(ids) = ids else {
-        return Err(unexpected());
-    };
-    Ok(ids.iter().filter_map(text).map(str::to_owned).collect())
+fn ids_of(ids: Value) -> Result<Vec<String>> {
+    match ids {
+        Value::Array(ids) => Ok(ids.into_iter().filter_map(id_of).collect()),
+        _ => Err(unexpected()),
+    }
+}
+
+/// `None` for what is no text, which no question of ours is.
+fn id_of(id: Value) -> Option<String> {
+    match id {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        _ => None,
+    }
 }
 
 fn score_of(score: &Value) -> Option<f64> {
-    due_of(score).map(|_| ())?;
-    text(score)?.parse().ok()
+    let score: f64 = text(score)?.parse().ok()?;
+    UtcMicros::from_score(score).map(|_| score)
 }
