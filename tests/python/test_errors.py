@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -118,12 +119,12 @@ def test_every_error_is_a_memora_error() -> None:
 def test_values_that_change_what_they_are_in_are_no_panic(reviews: ReviewService) -> None:
     class Clearing:
         def __init__(self) -> None:
-            self.answer: dict[str, object] = {
+            self.answer: dict[str, Any] = {
                 "question_id": "STAGE-000:0",
                 "at": self,
                 "quality": 4,
             }
-            self.answers: list[object] = [self.answer, {"question_id": "Q", "at": self}]
+            self.answers: list[dict[str, Any]] = [self.answer, {"question_id": "Q", "at": self}]
 
         def isoformat(self) -> str:
             self.answer.update({f"more-{i}": i for i in range(len(self.answer))})
@@ -148,7 +149,7 @@ def test_strange_values_are_refused_and_nothing_is_taken(
     loop: list[object] = []
     loop.extend([loop] * 50)
     good = {"question_id": "STAGE-000:0", "quality": 4}
-    strange: list[object] = [
+    strange: list[Any] = [
         True,
         10**400,
         -(10**400),
