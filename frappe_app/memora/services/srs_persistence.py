@@ -41,15 +41,14 @@ class SRSPersistenceService:
 			wire: ``WIRE_FIELDS``; others are ignored
 
 		Returns:
-			success, processed_count and, without success, error
+			success, processed_count; what fails raises, so that RQ sees a failed job
 
 		Raises UnavailableError (503) when MariaDB is away or busy for too long, ValidationError (417)
 		for answers that cannot be applied. The batch then stays in the journal for the sweeper.
 		"""
 		fields = {name: wire[name] for name in WIRE_FIELDS if wire.get(name) is not None}
 		result = engine.call(CLASS, "persist_review_batch", responses, user, season, retry_count, **fields)
-		if result["success"]:
-			srs_question_info.ask_for_new_questions(user, season, responses)
+		srs_question_info.ask_for_new_questions(user, season, responses)
 		return result
 
 	@either_name

@@ -13,6 +13,7 @@ worker, sweeps) queues a job that asks, if the site's configuration has ``srs_qu
 """
 
 import json
+from contextlib import suppress
 
 import frappe
 
@@ -24,6 +25,8 @@ HOOK = "srs_question_info"
 # What operators search the Error Log for.
 ERROR_LOG_TITLE = "SRSPersistenceService"
 
+SAVEPOINT = "memora_question_info"
+
 
 def ask_for_new_questions(user, season, responses) -> None:
 	"""After a batch was applied: fill in what apps know of its new questions.
@@ -32,10 +35,13 @@ def ask_for_new_questions(user, season, responses) -> None:
 	"""
 	if not frappe.get_hooks(HOOK):
 		return
+	# What the caller has not committed yet is not ours to take back.
+	frappe.db.savepoint(SAVEPOINT)
 	try:
 		fill(user, season, _question_ids(responses))
 	except Exception:
-		frappe.db.rollback()
+		with suppress(frappe.db.OperationalError):  # The hook committed: there is nothing to take back.
+			frappe.db.rollback(save_point=SAVEPOINT)
 		frappe.log_error(title=ERROR_LOG_TITLE, message=frappe.get_traceback())
 
 

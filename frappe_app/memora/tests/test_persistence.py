@@ -162,7 +162,7 @@ class TestQuestionInfo(MemoraTestCase):
 		self.assertEqual(self.about(), {"math-1": (None, None)})
 
 	def test_a_hook_that_fails_fails_no_batch(self):
-		for hook in ("raises", "answers_wrongly"):
+		for hook in ("raises", "answers_wrongly", "commits_and_raises"):
 			with self.subTest(hook), hooks(hook):
 				self.assertIs(self.persist(f"q-{hook}")["success"], True)
 				self.assertIn(f"q-{hook}", self.rows(self.ann))
@@ -170,6 +170,14 @@ class TestQuestionInfo(MemoraTestCase):
 				self.assertTrue(frappe.db.exists("Error Log", log))
 				frappe.db.delete("Error Log", log)
 				frappe.db.commit()
+
+	def test_a_hook_that_fails_takes_back_nothing_of_its_caller(self):
+		frappe.db.set_value("Game Subject", MATH, "owner", self.ann, update_modified=False)
+		with hooks("raises"):
+			self.persist("math-1")
+		self.assertEqual(frappe.db.get_value("Game Subject", MATH, "owner"), self.ann)
+		frappe.db.rollback()
+		self.assertNotEqual(frappe.db.get_value("Game Subject", MATH, "owner"), self.ann)
 
 
 def hooks(*names):
@@ -194,6 +202,11 @@ def knows_everything(ids):
 
 def raises(ids):
 	raise RuntimeError("the other app failed")
+
+
+def commits_and_raises(questions):
+	frappe.db.commit()
+	raise RuntimeError("committed, then failed")
 
 
 def answers_wrongly(ids):
