@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use super::request::ReviewRequest;
-use super::{Site, fill, seasons};
+use super::{Site, fill, safe_mode, seasons};
 use crate::schedule_cache::Lookup;
 use crate::servers::mariadb::MariaDb;
 use crate::site_time::SiteZone;
@@ -183,6 +183,7 @@ impl Page<'_> {
                     ?error,
                     "Reading without the cache"
                 );
+                safe_mode::admit(self.site, self.player).await?;
                 let page = self.table_page(zone).await?;
                 Ok((page.questions, page.total, true))
             }
