@@ -21,6 +21,7 @@ mod question_info;
 mod read;
 mod redis_commands;
 mod rq;
+mod safe_mode;
 mod schedule;
 mod served;
 mod server;

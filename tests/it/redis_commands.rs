@@ -11,7 +11,7 @@ use std::path::Path;
 use chrono::TimeDelta;
 use memora_core::queue::{Producer, QueueWorker, WorkerOptions};
 use memora_core::schedule_cache::Published;
-use memora_core::services::{question_info, schedule};
+use memora_core::services::{question_info, safe_mode, schedule};
 use memora_core::types::UtcMicros;
 use memora_tests::count::{By, RedisCounter};
 use memora_tests::questions::question_id;
@@ -237,6 +237,24 @@ async fn play(test: &TestSite) {
     by_id_and_due_time(test).await;
     fills(test).await;
     jobs(test).await;
+    limits(test).await;
+}
+
+async fn limits(test: &TestSite) {
+    let site = test.site().await;
+    assert!(safe_mode::check_rate_limit(&site, &ann()).await.unwrap());
+    // What only the queue Redis has is what it said.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut config = test.config();
+    config.sites_path = elsewhere.path().to_owned();
+    let site = memora_core::services::Site::open(config).unwrap();
+    assert!(!safe_mode::check_rate_limit(&site, &ann()).await.unwrap());
+    assert_eq!(safe_mode::global_count(&site).await, 1);
+    assert!(safe_mode::last_request(&site, &ann()).await.is_some());
+    safe_mode::reset_student(&site, &ann()).await.unwrap();
+    safe_mode::reset_global(&site).await.unwrap();
+    assert_eq!(safe_mode::global_count(&site).await, 0);
+    assert!(safe_mode::check_rate_limit(&site, &ann()).await.unwrap());
 }
 
 async fn logins_and_reads(test: &TestSite, student: &Student) {

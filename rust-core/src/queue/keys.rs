@@ -76,3 +76,14 @@ pub(super) fn token(site: &str, hash: &str) -> String {
 pub(super) fn waiting(queue: &str) -> String {
     format!("rq:memora:waiting:{queue}")
 }
+
+/// Ours: reads of all students of a site together, on all hosts, in this minute of Safe
+/// Mode.
+pub(super) fn safe_mode_all(site: &str) -> String {
+    format!("rq:memora:sm:{site}:all")
+}
+
+/// Ours: exists while a student may not read again in Safe Mode; holds when they last did.
+pub(super) fn safe_mode_student(site: &str, hash: &str) -> String {
+    format!("rq:memora:sm:{site}:student:{hash}")
+}

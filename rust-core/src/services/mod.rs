@@ -14,7 +14,7 @@ pub mod question_info;
 pub mod read;
 mod report;
 pub mod request;
-mod safe_mode;
+pub mod safe_mode;
 pub mod schedule;
 pub mod schema;
 mod seasons;

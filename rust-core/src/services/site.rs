@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::fill::Fills;
 use super::question_info::Unasked;
+use super::safe_mode::SafeMode;
 use super::seasons::{Seasons, Subjects};
 use crate::config::SiteConfig;
 use crate::frappe::Authenticator;
@@ -47,6 +48,8 @@ pub struct Site {
     pub(super) unasked: Unasked,
     /// Schedules being filled by this process.
     pub(super) fills: Fills,
+    /// What is read while the cache is away.
+    pub(super) safe_mode: SafeMode,
     /// Reads of schedules on MariaDB at once.
     loads: Semaphore,
     /// The turn of fills where reads have but one.
@@ -75,9 +78,10 @@ impl Site {
         Ok(Arc::new(Self {
             db: MariaDb::new(&config.db, config.srs.mariadb_connections),
             cache_redis,
-            auth: Authenticator::new(),
+            auth: Authenticator::new(config.srs.mariadb_connections),
             cache: ScheduleCache::new(srs_redis, &config.site, &config.srs.key_prefix),
             producer: Producer::new(queue_redis.clone(), &config),
+            safe_mode: SafeMode::new(&config, queue_redis.clone()),
             queue_redis,
             seasons: Seasons::new(config.srs.season_cache),
             subjects: Subjects::new(),

@@ -230,6 +230,7 @@ fn our_settings_reach_the_engine() {
             "srs_max_questions": "2000", "srs_allow_new_questions": 0, "srs_question_info": 1, "srs_queue": "long",
             "srs_default_queue_max": 7, "srs_journal_days": 30, "srs_audit_days": 90,
             "srs_review_log": false, "srs_mariadb_loads": 4, "srs_mariadb_connections": 9,
+            "srs_safe_mode_global_limit": 60, "srs_safe_mode_user_seconds": "10",
             "srs_xp": [1, 2, 3, 4, 5, 6],
         }))
         .load()
@@ -249,6 +250,8 @@ fn our_settings_reach_the_engine() {
         review_log: false,
         mariadb_loads: 4,
         mariadb_connections: 9,
+        safe_mode_global_limit: 60,
+        safe_mode_user: Duration::from_secs(10),
         scheduler: Parameters::default(),
         xp: XpTable([1, 2, 3, 4, 5, 6]),
     };
