@@ -22,6 +22,7 @@ mod read;
 mod redis_commands;
 mod rq;
 mod safe_mode;
+mod safe_mode_notices;
 mod schedule;
 mod served;
 mod server;

@@ -21,7 +21,9 @@ use redis::{AsyncCommands, FromRedisValue, Value};
 use serde_json::json;
 
 use crate::rq::{config, link, submission};
-use crate::story::{ANN, SEASON, ann, answers, count, is_complete, season, submit, warm_with};
+use crate::story::{
+    ANN, SEASON, ann, answers, count, is_complete, read, season, submit, warm_with,
+};
 
 const READ: &str = "/api/method/memora.api.reviews.get_review_session";
 const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
@@ -255,6 +257,15 @@ async fn limits(test: &TestSite) {
     safe_mode::reset_global(&site).await.unwrap();
     assert_eq!(safe_mode::global_count(&site).await, 0);
     assert!(safe_mode::check_rate_limit(&site, &ann()).await.unwrap());
+
+    let site = test.site().await;
+    safe_mode::outage_began(&site).await;
+    wait::until("administrators are told that it is over", || async {
+        read(&site).await;
+        let status = safe_mode::status(&site).await;
+        (status.last.is_some() && status.told).then_some(())
+    })
+    .await;
 }
 
 async fn logins_and_reads(test: &TestSite, student: &Student) {

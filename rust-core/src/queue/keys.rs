@@ -87,3 +87,13 @@ pub(super) fn safe_mode_all(site: &str) -> String {
 pub(super) fn safe_mode_student(site: &str, hash: &str) -> String {
     format!("rq:memora:sm:{site}:student:{hash}")
 }
+
+/// Ours: the hosts that an outage of the cache cuts off, and who tells administrators.
+pub(super) fn safe_mode_outage(site: &str) -> String {
+    format!("rq:memora:sm:{site}:outage")
+}
+
+/// Ours: when the outage ended that administrators were last told the end of.
+pub(super) fn safe_mode_past(site: &str) -> String {
+    format!("rq:memora:sm:{site}:past")
+}

@@ -10,7 +10,8 @@
 //! | `job_id` | the id of a submission's job, and of its token |
 //! | `job` | a job's hash as RQ writes it |
 //! | `call` | what a job found in the queue asks for |
-//! | `producer` | enqueue, at most once a submission; ask Python about new questions |
+//! | `producer` | enqueue, at most once a submission; ask Python about new questions; have it tell administrators |
+//! | `outage` | which host tells administrators that the cache is away |
 //! | `limits` | how much may be read while the cache is away, for all hosts |
 //! | `worker` | registers, takes jobs, finishes them as RQ would |
 //! | `scripts/` | everything that must happen in one step |
@@ -32,13 +33,15 @@ mod job;
 mod job_id;
 mod keys;
 mod limits;
+mod outage;
 mod producer;
 mod worker;
 
 pub use call::{JobOptions, PersistCall};
-pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, PERSIST_METHOD, encode_data};
+pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, NOTICE_METHOD, PERSIST_METHOD, encode_data};
 pub use job_id::persistence_job_id;
 pub use limits::{HostLimits, Turn};
+pub use outage::{Event, OutageBoard, Telling};
 pub use producer::{Enqueued, Producer, Requeued, own_queues};
 pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
 

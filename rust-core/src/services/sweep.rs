@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::apply::{self, NewQuestions};
-use super::{Site, question_info, report};
+use super::{Site, question_info, report, safe_mode};
 use crate::Result;
 use crate::servers::mariadb::MariaDb;
 use crate::store::apply::Work;
@@ -74,5 +74,6 @@ pub(super) async fn overdue(site: &Site, worker: &str, seconds: u32, max_rows: u
         left -= page;
     }
     question_info::ask(site, new).await;
+    safe_mode::deliver(site).await;
     Ok(applied)
 }

@@ -55,6 +55,17 @@ pub(super) enum Word {
     All = 8,
     /// Until when all hosts together have read enough, as the queue Redis said.
     HostsFullUntil = 9,
+    /// When the outage under way began; 0 without one.
+    OutageBegan = 16,
+    /// When somebody of this host last read without the cache.
+    LastDegraded = 17,
+    /// Which outage, by its beginning, administrators were told of.
+    BeginTold = 18,
+    /// When the outage before began, 0 without one; when it ended.
+    PastBegan = 19,
+    PastEnded = 20,
+    /// Which outage, by its beginning, administrators were told the end of.
+    EndTold = 21,
 }
 
 /// "memoraSM", and a layout that is another one.
@@ -96,6 +107,11 @@ impl<'a> Counters<'a> {
 
     pub(super) fn set(self, word: Word, value: u64) {
         self.words[word as usize].store(value, Ordering::Release);
+    }
+
+    /// Whether this call changed it.
+    pub(super) fn change(self, word: Word, from: u64, to: u64) -> bool {
+        exchange(&self.words[word as usize], from, to)
     }
 
     /// Lets a read in and counts it.

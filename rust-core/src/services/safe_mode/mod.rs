@@ -10,21 +10,26 @@
 //! | `counters` | counting in shared words, by atomic steps |
 //! | `shared_file` | the words of one host, as a file that all processes map |
 //! | `limits` | this host's words and all hosts' Redis, together |
+//! | `outage` | one notice to administrators when an outage begins, one when it ends |
 
 mod counters;
 mod limits;
+mod outage;
 mod shared_file;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use self::counters::Student;
+use serde::Serialize;
+
+use self::counters::{Student, Word};
 use self::limits::{Hosts, millis};
+use self::outage::Notices;
+pub(crate) use self::outage::deliver;
 use self::shared_file::{SharedFile, Words};
 use super::{Site, schedule};
 use crate::config::{SiteConfig, site_folder};
-use crate::queue::HostLimits;
+use crate::queue::{HostLimits, OutageBoard};
 use crate::servers::redis::RedisLink;
 use crate::types::{Player, UtcMicros};
 use crate::{Error, ErrorKind, Result};
@@ -33,8 +38,7 @@ use crate::{Error, ErrorKind, Result};
 pub(super) struct SafeMode {
     file: SharedFile,
     hosts: Hosts,
-    /// Milliseconds since 1970: when a read of this process last went without the cache.
-    degraded_at: AtomicU64,
+    notices: Notices,
 }
 
 impl SafeMode {
@@ -42,8 +46,8 @@ impl SafeMode {
     pub(super) fn new(config: &SiteConfig, queue_redis: Arc<RedisLink>) -> Self {
         Self {
             file: SharedFile::new(site_folder(&config.sites_path, &config.site)),
-            hosts: Hosts::new(HostLimits::new(queue_redis, config)),
-            degraded_at: AtomicU64::new(0),
+            hosts: Hosts::new(HostLimits::new(queue_redis.clone(), config)),
+            notices: Notices::new(OutageBoard::new(queue_redis, config)),
         }
     }
 }
@@ -56,10 +60,19 @@ const BELIEVED_MS: u64 = 2000;
 /// # Errors
 /// `RateLimited` when `player`, or everybody together, reads too often.
 pub(super) async fn admit(site: &Site, player: &Player) -> Result<()> {
-    let now = millis(UtcMicros::now());
-    let degraded_at = &site.safe_mode.degraded_at;
-    degraded_at.store(now, Ordering::Relaxed);
-    count(site, player, now).await
+    outage::began(site).await;
+    count(site, player, millis(UtcMicros::now())).await
+}
+
+/// Notes that the cache is away, and has administrators told unless somebody did. Reads
+/// without the cache do so by themselves.
+pub async fn outage_began(site: &Site) {
+    outage::began(site).await;
+}
+
+/// Called after a read that the cache answered.
+pub(super) async fn healthy(site: &Site) {
+    outage::healthy(site).await;
 }
 
 /// Asked before anybody looks up who reads: while the cache is away and all together have
@@ -69,8 +82,7 @@ pub(super) async fn admit(site: &Site, player: &Player) -> Result<()> {
 /// `RateLimited`, with the seconds to wait.
 pub fn gate(site: &Site) -> Result<()> {
     let now = millis(UtcMicros::now());
-    let degraded_at = &site.safe_mode.degraded_at;
-    let degraded_at = degraded_at.load(Ordering::Relaxed);
+    let degraded_at = site.safe_mode.notices.degraded_at();
     if now >= degraded_at.saturating_add(BELIEVED_MS) {
         return Ok(());
     }
@@ -141,6 +153,69 @@ pub async fn reset_global(site: &Site) -> Result<()> {
     words(site).counters().reset_all();
     let reset = site.safe_mode.hosts.ask(HostLimits::reset_all).await;
     reset.ok_or_else(here_only)
+}
+
+/// What an operator wants to know.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// Whether Redis is away now.
+    pub active: bool,
+    /// Reads without the cache of all students in this minute.
+    pub requests: u64,
+    /// How many there may be.
+    pub global_limit: u64,
+    /// Seconds between two of one student.
+    pub user_seconds: u64,
+    /// When the outage under way was noticed on this host, UTC.
+    pub since: Option<String>,
+    /// The outage before it, UTC.
+    pub last: Option<Outage>,
+    /// Whether administrators have been told all there is to tell.
+    pub told: bool,
+    /// The file in which this host counts, `None` if each process counts for itself.
+    pub counters: Option<String>,
+}
+
+/// An outage that is over.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outage {
+    /// When it was noticed, UTC.
+    pub began: String,
+    /// When it was over, UTC.
+    pub ended: String,
+}
+
+/// Safe Mode as this host sees it.
+pub async fn status(site: &Site) -> Status {
+    let SafeMode { file, .. } = &site.safe_mode;
+    let words = file.words();
+    let counters = words.counters();
+    let get = |word| counters.get(word);
+    let (since, past) = (get(Word::OutageBegan), get(Word::PastBegan));
+    let told =
+        (since == 0 || get(Word::BeginTold) == since) && (past == 0 || get(Word::EndTold) == past);
+    Status {
+        active: is_active(site).await,
+        requests: global_count(site).await,
+        global_limit: site.config.srs.safe_mode_global_limit,
+        user_seconds: site.config.srs.safe_mode_user.as_secs(),
+        since: (since != 0).then(|| utc(since)),
+        last: (past != 0).then(|| Outage {
+            began: utc(past),
+            ended: utc(get(Word::PastEnded)),
+        }),
+        told,
+        counters: file.is_shared().then(|| file.path().display().to_string()),
+    }
+}
+
+fn utc(ms: u64) -> String {
+    let time = i64::try_from(ms)
+        .ok()
+        .and_then(chrono::DateTime::from_timestamp_millis);
+    time.unwrap_or_default()
+        .format("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
 }
 
 fn here_only() -> Error {

@@ -83,8 +83,13 @@ impl SharedFile {
         }
     }
 
+    /// The words, unless no process has counted anything yet.
+    pub(super) fn words_if_there(&self) -> Option<Arc<Words>> {
+        let there = fs::exists(self.path()).unwrap_or(true);
+        (there || self.warned.load(Ordering::Relaxed)).then(|| self.words())
+    }
+
     /// Whether the words are shared.
-    #[cfg(test)]
     pub(super) fn is_shared(&self) -> bool {
         matches!(*self.words(), Words::Mapped { .. })
     }
