@@ -14,6 +14,7 @@ Examples:
   memora-srs serve --sites-path sites --bind 127.0.0.1:8765
   memora-srs worker --sites-path sites --site school.example.com
   memora-srs migrate --sites-path sites --site school.example.com --dry-run
+  memora-srs safe-mode status --sites-path sites --site school.example.com
   memora-srs check-config --sites-path sites --site school.example.com --json
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration,
@@ -37,6 +38,8 @@ enum Command {
     Worker(commands::worker::Worker),
     /// Bring a site's schema up to date; safe to repeat.
     Migrate(commands::migrate::Migrate),
+    /// Look at the limits while Redis is away, or count anew.
+    SafeMode(commands::safe_mode::SafeMode),
     /// Say what the engine sees of a site's configuration, secrets masked.
     CheckConfig(commands::check_config::CheckConfig),
 }
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Worker(command) => command.run(),
         Command::Migrate(command) => command.run(),
+        Command::SafeMode(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
     };
     match result {
