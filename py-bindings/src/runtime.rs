@@ -265,10 +265,7 @@ pub(crate) fn finish<T>(operation: impl Future<Output = Result<T>>) -> Result<T>
 }
 
 /// Polls until the operation is over or a slice of time is. Inside the runtime.
-fn wait<T>(
-    core: &Core,
-    mut operation: Pin<&mut (impl Future<Output = T> + ?Sized)>,
-) -> Option<T> {
+fn wait<T>(core: &Core, mut operation: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
     let until = Instant::now() + SLICE;
     if let Some(turn) = core.wheel.take() {
         return drive(core, turn, operation, until);
