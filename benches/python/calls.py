@@ -99,45 +99,27 @@ def timed(call: Callable[[], object]) -> int:
 def pairs(site: str, sites_path: str, parser: type) -> list[Pair]:
     """Everything that is measured, with a schedule that is cached."""
     manager = SRSRedisManager(site, sites_path)
-    reviews = ReviewService(site, sites_path)
     client = redis.Redis.from_url(manager.redis_url(), decode_responses=True, parser_class=parser)
     manager.get_due_items_with_rehydration(USER, SEASON)
     assert manager.count_due_items(USER, SEASON) == DUE
-    later = time.time() + 1e6
-    items = {f"STAGE-{i // 10:03}:{i % 10}": float(int(later) + i) for i in range(900, 900 + BATCH)}
-    one = next(iter(items))
+    return [
+        Pair("is_available / PING", manager.is_available, client.ping, 1.1),
+        *reads(manager, client, ReviewService(site, sites_path)),
+        *writes(manager, client),
+        Pair("_make_key / f-string", lambda: manager._make_key(USER, SEASON), key, None),
+    ]
 
-    def the_same(call: Callable[[], object]) -> Callable[[], object]:
-        command = sent_by(call, manager.redis_url())
-        return lambda: client.execute_command(*command)
 
-    def key() -> str:
-        return f"srs:{USER}:{SEASON}"
+def key() -> str:
+    """The schedule's key."""
+    return f"srs:{USER}:{SEASON}"
 
-    def each() -> None:
-        for question, score in items.items():
-            client.zadd(key(), {question: score})
 
-    def pipelined() -> None:
-        with client.pipeline(transaction=False) as pipe:
-            for question, score in items.items():
-                pipe.zadd(key(), {question: score})
-            pipe.execute()
+def reads(manager: SRSRedisManager, client: redis.Redis, reviews: ReviewService) -> list[Pair]:
+    """Reads, beside the command that brings what they answer."""
 
     def due() -> object:
         return client.zrangebyscore(key(), "-inf", time.time(), start=0, num=20)
-
-    def scores() -> object:
-        return dict(client.zrange(key(), 0, -1, withscores=True))
-
-    def add() -> object:
-        return manager.add_item(USER, SEASON, one, items[one])
-
-    def remove() -> object:
-        return manager.remove_item(USER, SEASON, "none")
-
-    def batch() -> object:
-        return manager.add_batch(USER, SEASON, items)
 
     return [
         Pair(
@@ -152,31 +134,62 @@ def pairs(site: str, sites_path: str, parser: type) -> list[Pair]:
             lambda: client.zcount(key(), "-inf", time.time()),
             1.1,
         ),
-        Pair("add_item / its script", add, the_same(add), 1.1),
-        Pair("add_item / ZADD", add, lambda: client.zadd(key(), {one: items[one]}), None),
-        Pair("remove_item (not there) / its script", remove, the_same(remove), 1.1),
-        Pair("remove_item (not there) / ZREM", remove, lambda: client.zrem(key(), "none"), None),
-        Pair("is_available / PING", manager.is_available, client.ping, 1.1),
-        Pair("_make_key / f-string", lambda: manager._make_key(USER, SEASON), key, None),
-        Pair(f"add_batch({BATCH}) / {BATCH} ZADD", batch, each, 0.5),
-        Pair(f"add_batch({BATCH}) / its script", batch, the_same(batch), 1.1),
-        Pair(f"add_batch({BATCH}) / pipeline of {BATCH} ZADD", batch, pipelined, None),
-        Pair(
-            f"add_batch({BATCH}) / one ZADD of {BATCH}",
-            batch,
-            lambda: client.zadd(key(), items),
-            None,
-        ),
         Pair(
             f"get_all_scores ({QUESTIONS}) / ZRANGE WITHSCORES",
             lambda: manager.get_all_scores(USER, SEASON),
-            scores,
+            lambda: dict(client.zrange(key(), 0, -1, withscores=True)),
             1.1,
         ),
         Pair(
             "get_review_session(20) / ZRANGEBYSCORE",
             lambda: reviews.get_review_session(USER),
             due,
+            None,
+        ),
+    ]
+
+
+def writes(manager: SRSRedisManager, client: redis.Redis) -> list[Pair]:
+    """Writes, beside their script and beside the bare command."""
+    later = int(time.time() + 1e6)
+    items = {f"STAGE-{i // 10:03}:{i % 10}": float(later + i) for i in range(900, 900 + BATCH)}
+    one = next(iter(items))
+
+    def each() -> None:
+        for question, score in items.items():
+            client.zadd(key(), {question: score})
+
+    def pipelined() -> None:
+        with client.pipeline(transaction=False) as pipe:
+            for question, score in items.items():
+                pipe.zadd(key(), {question: score})
+            pipe.execute()
+
+    def script(call: Callable[[], object]) -> Callable[[], object]:
+        command = sent_by(call, manager.redis_url())
+        return lambda: client.execute_command(*command)
+
+    def add() -> object:
+        return manager.add_item(USER, SEASON, one, items[one])
+
+    def remove() -> object:
+        return manager.remove_item(USER, SEASON, "none")
+
+    def batch() -> object:
+        return manager.add_batch(USER, SEASON, items)
+
+    return [
+        Pair("add_item / its script", add, script(add), 1.1),
+        Pair("add_item / ZADD", add, lambda: client.zadd(key(), {one: items[one]}), None),
+        Pair("remove_item (not there) / its script", remove, script(remove), 1.1),
+        Pair("remove_item (not there) / ZREM", remove, lambda: client.zrem(key(), "none"), None),
+        Pair(f"add_batch({BATCH}) / {BATCH} ZADD", batch, each, 0.5),
+        Pair(f"add_batch({BATCH}) / its script", batch, script(batch), 1.1),
+        Pair(f"add_batch({BATCH}) / pipeline of {BATCH} ZADD", batch, pipelined, None),
+        Pair(
+            f"add_batch({BATCH}) / one ZADD of {BATCH}",
+            batch,
+            lambda: client.zadd(key(), items),
             None,
         ),
     ]
