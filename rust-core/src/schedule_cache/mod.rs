@@ -143,7 +143,7 @@ impl ScheduleCache {
             call.key(keys.subject(subject));
         }
         call.arg(&self.own).arg(now.to_score()).arg(limit);
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         if !reply.complete()? {
             return Ok(Lookup::Incomplete);
         }
@@ -184,7 +184,7 @@ impl ScheduleCache {
         for id in ids {
             call.arg(id).arg(&details::fingerprint(id)[..]);
         }
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         if !reply.complete()? {
             return Ok(Lookup::Incomplete);
         }
@@ -232,7 +232,7 @@ impl ScheduleCache {
                 .arg(state.subject.as_deref().unwrap_or_default())
                 .arg(state.topic.as_deref().unwrap_or_default());
         }
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         let complete = reply.complete()?;
         let _written = reply.int()?;
         let largest = u64::try_from(reply.int()?).unwrap_or(0);
@@ -263,7 +263,7 @@ impl ScheduleCache {
                 .arg(subject.unwrap_or_default())
                 .arg(topic.unwrap_or_default());
         }
-        Reply::new(self.link.script(&call).await?)?.complete()?;
+        Reply::new(self.link.told(&mut call).await?)?.complete()?;
         Ok(())
     }
 
@@ -276,7 +276,7 @@ impl ScheduleCache {
         let mut call = scripts::INVALIDATE.key(&keys.schedule);
         call.key(keys.details()).key(keys.lease());
         call.arg(keys.subject_prefix());
-        Ok(self.link.script::<i64>(&call).await? == 1)
+        Ok(self.link.told::<i64>(&mut call).await? == 1)
     }
 }
 
