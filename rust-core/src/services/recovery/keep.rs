@@ -97,14 +97,15 @@ async fn look_for_rows(site: &Site) {
     let keeper = &site.recovery.keeper;
     let next = Instant::now() + JOURNAL;
     let place = match &mut *keeper.journal() {
-        Some((at, place)) if *at <= Instant::now() => {
+        Some((at, _)) if *at > Instant::now() => return,
+        Some((at, place)) => {
             *at = next;
             place.clone()
         }
-        Some(_) => return,
         none => {
+            // At once: what was there before this process nobody else may look for.
             *none = Some((next, Place::start()));
-            return;
+            Place::start()
         }
     };
     if site.safe_mode().is_active() {
