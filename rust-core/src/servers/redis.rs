@@ -205,6 +205,12 @@ impl RedisLink {
         self.settle(&link, result)
     }
 
+    /// Closes the connection, once nobody waits for an answer over it; the next command
+    /// opens another.
+    pub fn rest(&self) {
+        self.current.store(None);
+    }
+
     /// A connection, unless the breaker is open.
     async fn link(&self) -> Result<Arc<Link>> {
         if let Some(guard) = &self.guard
