@@ -274,7 +274,7 @@ impl ScheduleCache {
     /// one.
     ///
     /// # Errors
-    /// `Unavailable` if Redis is away.
+    /// `Unavailable` if Redis is away or a replica.
     pub async fn invalidate(&self, player: &Player, season: &Season) -> Result<bool> {
         self.forget(&self.keys(player, season)).await
     }
@@ -286,8 +286,16 @@ impl ScheduleCache {
     pub async fn forget(&self, keys: &Keys) -> Result<bool> {
         let mut call = scripts::INVALIDATE.key(&keys.schedule);
         call.key(keys.details()).key(keys.lease());
-        call.arg(keys.subject_prefix());
-        Ok(self.link.script::<i64>(&call).await? == 1)
+        call.arg(&self.own).arg(keys.subject_prefix());
+        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        match reply.int()? {
+            // Nobody of this site believes it.
+            FOREIGN => Ok(false),
+            code => {
+                standing(code)?;
+                Ok(reply.int()? == 1)
+            }
+        }
     }
 
     /// One page of the schedules that are there, of whatever standing, from `cursor` ("0"
@@ -310,13 +318,16 @@ impl ScheduleCache {
     }
 }
 
+/// The standing of a schedule of another site.
+const FOREIGN: i64 = 2;
+
 /// The standing that a script found.
 fn standing(code: i64) -> Result<bool> {
     let away = |message: &str| Err(Error::unavailable(message, Duration::from_secs(5)));
     match code {
         0 => Ok(true),
         1 => Ok(false),
-        2 => away(
+        FOREIGN => away(
             "Another site keeps its schedules in this Redis under the same prefix; give one of \
              them an srs_key_prefix, a logical database or a Redis of its own",
         ),

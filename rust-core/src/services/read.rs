@@ -73,7 +73,9 @@ pub async fn get_review_session(
     request: &ReviewRequest,
     now: UtcMicros,
 ) -> Result<ReviewSession> {
-    answer(site, player, request, now, true).await
+    answer(site, player, request, now, true)
+        .await
+        .map_err(|error| site.in_outage(error))
 }
 
 async fn answer(

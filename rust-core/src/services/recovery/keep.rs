@@ -64,7 +64,6 @@ async fn round(site: &Site) {
         listen(site.cache_redis.clone()),
         recovery.look_now(POLL_AGE)
     );
-    recovery.bring_to_list().await;
     recovery.nudge();
     look_for_rows(site).await;
 }
@@ -79,21 +78,9 @@ async fn listen(link: Arc<RedisLink>) {
     }
 }
 
-impl super::Recovery {
-    /// Notes that the list did not take when they were made.
-    async fn bring_to_list(&self) {
-        let own = self.memory.own();
-        for (whose, mark, _) in own.iter().filter(|(_, _, listed)| !listed) {
-            if self.list.mark(whose, mark).await.is_err() {
-                return;
-            }
-            self.memory.listed(whose, mark);
-        }
-    }
-}
-
-/// Now and then, while all is well.
-async fn look_for_rows(site: &Site) {
+/// Looks for journal rows that are applied, and that nobody living may know the cache to
+/// lack: now and then, while all is well.
+pub(in crate::services) async fn look_for_rows(site: &Site) {
     let keeper = &site.recovery.keeper;
     let next = Instant::now() + JOURNAL;
     let place = match &mut *keeper.journal() {

@@ -38,6 +38,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
 pub use self::keep::keep;
+pub(super) use self::keep::look_for_rows;
 
 use self::memory::Memory;
 use self::poll::Poll;
@@ -46,7 +47,7 @@ use crate::queue::{DirtyList, Mark};
 use crate::servers::breaker::Breaker;
 use crate::servers::redis::{RedisLink, was_not_sent};
 use crate::types::{Player, Season};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// How long whoever could not confirm a write waits for the list to take the note. The note
 /// in memory stands without it, and is brought to the list later.
@@ -172,6 +173,11 @@ impl Recovery {
                 (self.memory.note(player, season, mark.clone()), mark)
             })
             .collect();
+        if self.is_list_away() {
+            // They are brought there when it is back.
+            self.nudge();
+            return;
+        }
         let listing = notes.iter().map(async |(whose, mark)| {
             let listed = self.list.mark(whose, mark).await;
             if listed.is_ok() {
@@ -238,5 +244,17 @@ impl Site {
     /// to be told when it begins and ends.
     pub fn safe_mode(&self) -> &Breaker {
         &self.recovery.breaker
+    }
+
+    /// What somebody is told for whom MariaDB was the last resort: in Safe Mode, when to
+    /// come back is another time than over a busy moment.
+    #[must_use]
+    pub fn in_outage(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Unavailable if self.safe_mode().is_active() => {
+                error.with_retry_after(SAFE_MODE)
+            }
+            _ => error,
+        }
     }
 }

@@ -54,7 +54,7 @@ impl Recovery {
         if !self.poll.is_due(BELIEVED) {
             return;
         }
-        if self.poll.last().is_some_and(|last| last.failed) {
+        if self.is_list_away() {
             // Nobody waits for it a second time.
             if let Some(site) = self.site.upgrade() {
                 tokio::spawn(async move { site.recovery.look_now(BELIEVED).await });
@@ -81,14 +81,37 @@ impl Recovery {
             Err(slow.with_source(elapsed))
         });
         let is_news = self.poll.note(at, asked.is_err());
-        if let Err(error) = asked
-            && is_news
-        {
-            tracing::warn!(
+        match asked {
+            Ok(()) => self.bring_to_list().await,
+            Err(error) if is_news => tracing::warn!(
                 ?error,
                 "What other processes could not write to the cache is not known for now"
-            );
+            ),
+            Err(_) => {}
         }
+    }
+
+    /// Whether the queue Redis was away when it was last asked.
+    pub(super) fn is_list_away(&self) -> bool {
+        self.poll.last().is_some_and(|last| last.failed)
+    }
+
+    /// Own notes that the list did not take when they were made.
+    async fn bring_to_list(&self) {
+        if !self.memory.any() {
+            return;
+        }
+        let bring = async {
+            let own = self.memory.own();
+            for (whose, mark, _) in own.iter().filter(|(_, _, listed)| !listed) {
+                if self.list.mark(whose, mark).await.is_err() {
+                    return;
+                }
+                self.memory.listed(whose, mark);
+            }
+        };
+        // The rest at the next look.
+        let _ = timeout(BUDGET, bring).await;
     }
 
     /// One round trip as long as nothing changes.
