@@ -20,6 +20,7 @@ mod persist;
 mod players;
 mod question_info;
 mod read;
+mod recovery;
 mod redis_commands;
 mod rq;
 mod schedule;

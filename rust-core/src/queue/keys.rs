@@ -76,3 +76,8 @@ pub(super) fn token(site: &str, hash: &str) -> String {
 pub(super) fn waiting(queue: &str) -> String {
     format!("rq:memora:waiting:{queue}")
 }
+
+/// Ours: students whose schedule in the cache may lack something.
+pub(super) fn dirty(site: &str) -> String {
+    format!("rq:memora:dirty:{site}")
+}

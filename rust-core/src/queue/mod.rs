@@ -11,6 +11,7 @@
 //! | `job` | a job's hash as RQ writes it |
 //! | `call` | what a job found in the queue asks for |
 //! | `producer` | enqueue, at most once a submission; ask Python about new questions |
+//! | `dirty` | students whose schedule in the cache may lack something |
 //! | `worker` | registers, takes jobs, finishes them as RQ would |
 //! | `scripts/` | everything that must happen in one step |
 //!
@@ -27,6 +28,7 @@
 //! [RQ]: https://python-rq.org
 
 mod call;
+mod dirty;
 mod job;
 mod job_id;
 mod keys;
@@ -34,6 +36,7 @@ mod producer;
 mod worker;
 
 pub use call::{JobOptions, PersistCall};
+pub use dirty::{DirtyList, Listed, Mark, Whose};
 pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, PERSIST_METHOD, encode_data};
 pub use job_id::persistence_job_id;
 pub use producer::{Enqueued, Producer, Requeued, own_queues};

@@ -8,11 +8,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::fill::Fills;
 use super::question_info::Unasked;
+use super::recovery::Recovery;
 use super::seasons::{Seasons, Subjects};
 use crate::config::SiteConfig;
 use crate::frappe::Authenticator;
 use crate::queue::Producer;
 use crate::schedule_cache::ScheduleCache;
+use crate::servers::breaker::{Breaker, Holds};
 use crate::servers::mariadb::MariaDb;
 use crate::servers::redis::RedisLink;
 use crate::site_time::SiteZone;
@@ -47,6 +49,8 @@ pub struct Site {
     pub(super) unasked: Unasked,
     /// Schedules being filled by this process.
     pub(super) fills: Fills,
+    /// What the cache may lack, and making it good.
+    pub(super) recovery: Recovery,
     /// Reads of schedules on MariaDB at once.
     loads: Semaphore,
     /// The turn of fills where reads have but one.
@@ -62,17 +66,41 @@ impl Site {
     /// # Errors
     /// `Config` if a URL cannot be read.
     pub fn open(config: SiteConfig) -> Result<Arc<Self>> {
-        let cache_redis = Arc::new(RedisLink::new("redis_cache", config.redis_cache.expose())?);
-        let srs_redis = if config.srs_redis == config.redis_cache {
-            cache_redis.clone()
+        Self::open_after(config, None)
+    }
+
+    /// As [`Site::open`], after the same site under an earlier configuration: what that knows
+    /// to be missing in the cache stays known.
+    ///
+    /// # Errors
+    /// As [`Site::open`].
+    pub(super) fn open_after(config: SiteConfig, before: Option<&Self>) -> Result<Arc<Self>> {
+        let breaker = |holds| Arc::new(Breaker::new(&config.site, holds));
+        let safe_mode = breaker(Holds::Schedules);
+        let is_shared = config.srs_redis == config.redis_cache;
+        let name = if is_shared {
+            "redis_cache"
         } else {
-            Arc::new(RedisLink::new(
-                "srs_redis_cache",
-                config.srs_redis.expose(),
-            )?)
+            "srs_redis_cache"
+        };
+        let srs_redis = RedisLink::guarded(name, config.srs_redis.expose(), safe_mode.clone())?;
+        let cache_redis = if is_shared {
+            srs_redis.clone()
+        } else {
+            let breaker = breaker(Holds::Sessions);
+            RedisLink::guarded("redis_cache", config.redis_cache.expose(), breaker)?
         };
         let queue_redis = Arc::new(RedisLink::new("redis_queue", config.redis_queue.expose())?);
-        Ok(Arc::new(Self {
+        let before = before.map(|site| &site.recovery);
+        Ok(Arc::new_cyclic(|site| Self {
+            recovery: Recovery::new(
+                site.clone(),
+                &config.site,
+                safe_mode,
+                srs_redis.clone(),
+                queue_redis.clone(),
+                before,
+            ),
             db: MariaDb::new(&config.db, config.srs.mariadb_connections),
             cache_redis,
             auth: Authenticator::new(),
