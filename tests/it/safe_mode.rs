@@ -162,11 +162,18 @@ async fn over_the_limit_nobody_is_looked_up() {
     let http = served.http(&test);
     test.cache.server.kill();
     assert_eq!(read(&http, &students[0]).await.status, 200);
-    let sql = SqlCounter::start(&test).await;
-    for n in 0..50 {
+    let made_up = async |n: u32| {
         let cookie = format!("sid=made-up-{n}");
-        let answer = http.get(READ).header("cookie", cookie).send().await;
-        refusal(&answer, ALL);
+        http.get(READ).header("cookie", cookie).send().await
+    };
+    // The breaker opens with the third failure.
+    wait::until("Safe Mode is noticed", || async {
+        (made_up(0).await.status == 429).then_some(())
+    })
+    .await;
+    let sql = SqlCounter::start(&test).await;
+    for n in 1..50 {
+        refusal(&made_up(n).await, ALL);
     }
     assert_eq!(sql.take().await, Vec::<String>::new());
     // Who submits is still looked up, and let in.

@@ -153,7 +153,11 @@ async fn what_the_queue_could_not_take_is_told_when_it_is_back() {
     read(&one).await;
     test.queue.server.kill();
     test.cache.server.kill();
-    assert!(read(&one).await);
+    wait::until("the outage is noted", || async {
+        assert!(read(&one).await);
+        safe_mode::status(&one).await.since.is_some().then_some(())
+    })
+    .await;
     test.cache.server.start_again().await;
     wait::until("the outage is over", || async {
         read(&one).await;

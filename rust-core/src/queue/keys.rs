@@ -97,3 +97,8 @@ pub(super) fn safe_mode_outage(site: &str) -> String {
 pub(super) fn safe_mode_past(site: &str) -> String {
     format!("rq:memora:sm:{site}:past")
 }
+
+/// Ours: students whose schedule in the cache may lack something.
+pub(super) fn dirty(site: &str) -> String {
+    format!("rq:memora:dirty:{site}")
+}

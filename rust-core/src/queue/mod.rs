@@ -13,6 +13,7 @@
 //! | `producer` | enqueue, at most once a submission; ask Python about new questions; have it tell administrators |
 //! | `outage` | which host tells administrators that the cache is away |
 //! | `limits` | how much may be read while the cache is away, for all hosts |
+//! | `dirty` | students whose schedule in the cache may lack something |
 //! | `worker` | registers, takes jobs, finishes them as RQ would |
 //! | `scripts/` | everything that must happen in one step |
 //!
@@ -29,6 +30,7 @@
 //! [RQ]: https://python-rq.org
 
 mod call;
+mod dirty;
 mod job;
 mod job_id;
 mod keys;
@@ -38,6 +40,7 @@ mod producer;
 mod worker;
 
 pub use call::{JobOptions, PersistCall};
+pub use dirty::{DirtyList, Listed, Mark, Whose};
 pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, NOTICE_METHOD, PERSIST_METHOD, encode_data};
 pub use job_id::persistence_job_id;
 pub use limits::{HostLimits, Turn};

@@ -275,6 +275,11 @@ async fn show(site: &Site, rows: &[Submission]) -> Vec<bool> {
         }
         shown.insert((player, season), good);
     }
+    let unconfirmed = shown.iter().filter(|(_, good)| !**good);
+    let unconfirmed: Vec<_> = unconfirmed.map(|(student, _)| *student).collect();
+    if !unconfirmed.is_empty() {
+        site.recovery.unconfirmed(&unconfirmed).await;
+    }
     rows.iter()
         .map(|row| {
             shown

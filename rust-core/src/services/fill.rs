@@ -44,7 +44,7 @@ pub enum Filled {
     Yes,
     /// Somebody else is filling it.
     Elsewhere,
-    /// Writes kept coming; the next read tries again.
+    /// Writes kept coming, or one could not be confirmed; the next read tries again.
     Overtaken,
 }
 
@@ -109,6 +109,9 @@ pub async fn run(
     season: &Season,
     subjects: &[String],
 ) -> Result<Filled> {
+    if !site.recovery.may_publish(player, season) {
+        return Ok(Filled::Overtaken);
+    }
     let Some(mut fill) = site.cache.begin_fill(player, season).await? else {
         return Ok(Filled::Elsewhere);
     };
@@ -154,6 +157,9 @@ async fn rounds(
             return Ok(Filled::Overtaken);
         }
         failpoint::hit(scope, "before_publish").await?;
+        if !site.recovery.may_publish(player, season) {
+            return Ok(Filled::Overtaken);
+        }
         match fill.publish().await? {
             Published::Yes => return Ok(Filled::Yes),
             Published::Lost => return Ok(Filled::Overtaken),

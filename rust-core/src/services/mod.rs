@@ -12,6 +12,7 @@ pub mod players;
 mod prior;
 pub mod question_info;
 pub mod read;
+pub mod recovery;
 mod report;
 pub mod request;
 pub mod safe_mode;

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::Site;
+use super::recovery::Trust;
 use crate::schedule_cache::{Known, Lookup};
 use crate::site_time::SiteZone;
 use crate::store::load::{self, Whose};
@@ -87,7 +88,9 @@ async fn find_unhurried(
         cached: false,
     };
     let mut questions = None;
-    let cached = if season.enable_redis {
+    let believed =
+        season.enable_redis && site.recovery.trust(player, &season.name).await == Trust::Cache;
+    let cached = if believed {
         site.cache.states(player, &season.name, &ids).await
     } else {
         Ok(Lookup::Incomplete)

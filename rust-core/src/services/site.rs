@@ -8,12 +8,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::fill::Fills;
 use super::question_info::Unasked;
+use super::recovery::Recovery;
 use super::safe_mode::SafeMode;
 use super::seasons::{Seasons, Subjects};
 use crate::config::SiteConfig;
 use crate::frappe::Authenticator;
 use crate::queue::Producer;
 use crate::schedule_cache::ScheduleCache;
+use crate::servers::breaker::{Breaker, Holds};
 use crate::servers::mariadb::MariaDb;
 use crate::servers::redis::RedisLink;
 use crate::site_time::SiteZone;
@@ -49,7 +51,9 @@ pub struct Site {
     /// Schedules being filled by this process.
     pub(super) fills: Fills,
     /// What is read while the cache is away.
-    pub(super) safe_mode: SafeMode,
+    pub(super) limits: SafeMode,
+    /// What the cache may lack, and making it good.
+    pub(super) recovery: Recovery,
     /// Reads of schedules on MariaDB at once.
     loads: Semaphore,
     /// The turn of fills where reads have but one.
@@ -65,23 +69,47 @@ impl Site {
     /// # Errors
     /// `Config` if a URL cannot be read.
     pub fn open(config: SiteConfig) -> Result<Arc<Self>> {
-        let cache_redis = Arc::new(RedisLink::new("redis_cache", config.redis_cache.expose())?);
-        let srs_redis = if config.srs_redis == config.redis_cache {
-            cache_redis.clone()
+        Self::open_after(config, None)
+    }
+
+    /// As [`Site::open`], after the same site under an earlier configuration: what that knows
+    /// to be missing in the cache stays known.
+    ///
+    /// # Errors
+    /// As [`Site::open`].
+    pub(super) fn open_after(config: SiteConfig, before: Option<&Self>) -> Result<Arc<Self>> {
+        let breaker = |holds| Arc::new(Breaker::new(&config.site, holds));
+        let safe_mode = breaker(Holds::Schedules);
+        let is_shared = config.srs_redis == config.redis_cache;
+        let name = if is_shared {
+            "redis_cache"
         } else {
-            Arc::new(RedisLink::new(
-                "srs_redis_cache",
-                config.srs_redis.expose(),
-            )?)
+            "srs_redis_cache"
+        };
+        let srs_redis = RedisLink::guarded(name, config.srs_redis.expose(), safe_mode.clone())?;
+        let cache_redis = if is_shared {
+            srs_redis.clone()
+        } else {
+            let breaker = breaker(Holds::Sessions);
+            RedisLink::guarded("redis_cache", config.redis_cache.expose(), breaker)?
         };
         let queue_redis = Arc::new(RedisLink::new("redis_queue", config.redis_queue.expose())?);
-        Ok(Arc::new(Self {
+        let before = before.map(|site| &site.recovery);
+        Ok(Arc::new_cyclic(|site| Self {
+            recovery: Recovery::new(
+                site.clone(),
+                &config.site,
+                safe_mode,
+                srs_redis.clone(),
+                queue_redis.clone(),
+                before,
+            ),
             db: MariaDb::new(&config.db, config.srs.mariadb_connections),
             cache_redis,
             auth: Authenticator::new(config.srs.mariadb_connections),
             cache: ScheduleCache::new(srs_redis, &config.site, &config.srs.key_prefix),
             producer: Producer::new(queue_redis.clone(), &config),
-            safe_mode: SafeMode::new(&config, queue_redis.clone()),
+            limits: SafeMode::new(&config, queue_redis.clone()),
             queue_redis,
             seasons: Seasons::new(config.srs.season_cache),
             subjects: Subjects::new(),
@@ -109,6 +137,14 @@ impl Site {
             }
             Err(error) => self.last_zone.load().as_deref().copied().ok_or(error),
         }
+    }
+
+    /// Gives up the connections that nobody uses now.
+    pub(super) async fn rest(&self) {
+        self.cache_redis.rest();
+        self.cache.rest();
+        self.queue_redis.rest();
+        self.db.rest().await;
     }
 
     /// A turn to read schedules on MariaDB: so many at once (`srs_mariadb_loads`), and

@@ -200,11 +200,16 @@ async fn show(
             false
         }
         Err(error) => {
-            tracing::warn!(
-                site = scope,
-                ?error,
-                "A submit could not be shown in the cache"
-            );
+            // In Safe Mode each would say so.
+            if !site.safe_mode().is_active() {
+                tracing::warn!(
+                    site = scope,
+                    ?error,
+                    "A submit could not be shown in the cache"
+                );
+            }
+            let student = (player, &winner.season);
+            site.recovery.unconfirmed(&[student]).await;
             true
         }
     };

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::apply::{self, NewQuestions};
-use super::{Site, question_info, report, safe_mode};
+use super::{Site, question_info, recovery, report, safe_mode};
 use crate::Result;
 use crate::servers::mariadb::MariaDb;
 use crate::store::apply::Work;
@@ -25,7 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// `Unavailable` if the database is away.
 pub async fn sweep(site: &Site, worker: &str, max_rows: u32) -> Result<u64> {
-    overdue(site, worker, A_MOMENT_S, max_rows).await
+    let applied = overdue(site, worker, A_MOMENT_S, max_rows).await?;
+    // Where nothing runs but Frappe, nobody else looks.
+    recovery::look_for_rows(site).await;
+    Ok(applied)
 }
 
 /// After a job: one transaction of rows that no job has brought in. Whatever comes of

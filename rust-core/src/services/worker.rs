@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Site, Sites, apply, persist, question_info, report, sweep};
+use super::{Site, Sites, apply, persist, question_info, recovery, report, sweep};
 use crate::config::Secret;
 use crate::queue::{QueueWorker, TakenJob, WorkerOptions, own_queues};
 use crate::store::apply::Work;
@@ -85,7 +85,9 @@ pub async fn run(
         shutdown.await;
         let _ = stop.send(true);
     };
+    let keeper = tokio::spawn(recovery::keep(sites.clone()));
     tokio::join!(join_all(loops), signal);
+    keeper.abort();
     Ok(())
 }
 

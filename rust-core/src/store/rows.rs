@@ -2,7 +2,7 @@
 
 use mysql_async::{Row, Value, from_value_opt};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, SubmissionKey};
 use crate::site_time::SiteZone;
 use crate::types::{QuestionId, QuestionState, Stability, UtcMicros, Version};
 use crate::{Error, Result};
@@ -82,4 +82,22 @@ pub(super) fn marks(n: usize) -> String {
     let mut out = "?, ".repeat(n);
     out.truncate(out.len().saturating_sub(2));
     out
+}
+
+/// `(player = ? AND submission_id = ?) OR …`: MariaDB walks the journal's primary key for
+/// this, but not for a list of row constructors.
+pub(super) fn key_marks(n: usize) -> String {
+    vec!["(player = ? AND submission_id = ?)"; n].join(" OR ")
+}
+
+/// The parameters of [`key_marks`].
+pub(super) fn key_params<'a>(keys: impl IntoIterator<Item = &'a SubmissionKey>) -> Vec<Value> {
+    keys.into_iter()
+        .flat_map(|key| {
+            [
+                Value::Bytes(key.player.as_str().as_bytes().to_vec()),
+                Value::Bytes(key.submission.as_str().as_bytes().to_vec()),
+            ]
+        })
+        .collect()
 }

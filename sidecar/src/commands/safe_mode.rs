@@ -123,7 +123,7 @@ fn describe(site: &str, status: &Status) -> Vec<String> {
         (true, Some(since)) => format!("{site}: Safe Mode, noticed {since}"),
         (true, None) => format!("{site}: Redis is away; no read has noticed it yet"),
         (false, Some(since)) => {
-            format!("{site}: Redis is there again; Safe Mode since {since} ends with the next read")
+            format!("{site}: Redis is there again; the outage since {since} is about to end")
         }
         (false, None) => format!("{site}: no Safe Mode"),
     }];

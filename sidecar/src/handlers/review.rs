@@ -22,7 +22,7 @@ use crate::middleware::REQUEST_ID;
 use crate::respond::{Answer, Envelope};
 use crate::router::{Api, Operation};
 use crate::server::App;
-use crate::{login, site};
+use crate::{login, monitor, site};
 
 /// A client's own name for a submit.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -69,7 +69,15 @@ async fn serve(
         safe_mode::gate(site)?;
     }
     let now = UtcMicros::now();
-    let login = login::login(site, parts, &args, operation, now).await?;
+    let named = |answer| match site.config.monitor {
+        true => monitor::name(&parts.headers, answer),
+        false => answer,
+    };
+    let login = match login::login(site, parts, &args, operation, now).await {
+        Ok(login) => login,
+        Err(failure) if failure.is_nameless() => return Err(failure),
+        Err(failure) => return Ok(named(envelope.failure(failure))),
+    };
     let answer = if operation.allows(&parts.method) {
         call(
             site,
@@ -84,7 +92,7 @@ async fn serve(
         Err(Refusal::http_method().into())
     };
     let answer = answer.unwrap_or_else(|failure| envelope.failure(failure));
-    Ok(login.finish(site, answer))
+    Ok(named(login.finish(site, answer)))
 }
 
 async fn call(

@@ -52,20 +52,52 @@ impl SafeMode {
     }
 }
 
-/// For how long a process that read without the cache takes Redis to be away.
-const BELIEVED_MS: u64 = 2000;
+/// How long an outage lasts before administrators are told: Redis is restarted in less, and a
+/// process that starts may take a moment to make good what others missed.
+const WORTH_TELLING: Duration = Duration::from_secs(2);
 
 /// Asked at the top of the degraded path of a read, before anything is asked of MariaDB.
 ///
 /// # Errors
 /// `RateLimited` when `player`, or everybody together, reads too often.
 pub(super) async fn admit(site: &Site, player: &Player) -> Result<()> {
-    outage::began(site).await;
+    if is_outage(site) {
+        outage::began(site).await;
+    }
     count(site, player, millis(UtcMicros::now())).await
 }
 
-/// Notes that the cache is away, and has administrators told unless somebody did. Reads
-/// without the cache do so by themselves.
+/// Asked before anybody looks up who reads: in Safe Mode, once all together have read
+/// enough, nothing is asked of any server.
+///
+/// # Errors
+/// `RateLimited`, with the seconds to wait.
+pub fn gate(site: &Site) -> Result<()> {
+    if !site.safe_mode().is_active() {
+        return Ok(());
+    }
+    // Reads that go no further keep it going, too.
+    site.recovery.nudge();
+    let now = millis(UtcMicros::now());
+    let limits = limits::of(&site.config.srs);
+    words(site)
+        .counters()
+        .all_left(limits, now)
+        .map_err(limits::refused)
+}
+
+/// Looks, without a read, whether there is an outage to tell of, or its end. For who looks
+/// after the site.
+pub(super) async fn watch(site: &Site) {
+    if !site.safe_mode().is_active() {
+        outage::healthy(site).await;
+    } else if is_outage(site) {
+        outage::began(site).await;
+    }
+}
+
+/// Notes that the cache is away, for whoever learns of it otherwise than by this process's
+/// own commands, and has administrators told unless somebody did.
 pub async fn outage_began(site: &Site) {
     outage::began(site).await;
 }
@@ -75,28 +107,19 @@ pub(super) async fn healthy(site: &Site) {
     outage::healthy(site).await;
 }
 
-/// Asked before anybody looks up who reads: while the cache is away and all together have
-/// read enough, nothing is asked of any server.
-///
-/// # Errors
-/// `RateLimited`, with the seconds to wait.
-pub fn gate(site: &Site) -> Result<()> {
-    let now = millis(UtcMicros::now());
-    let degraded_at = site.safe_mode.notices.degraded_at();
-    if now >= degraded_at.saturating_add(BELIEVED_MS) {
-        return Ok(());
-    }
-    let words = site.safe_mode.file.words();
-    let limits = limits::of(&site.config.srs);
-    words
-        .counters()
-        .all_left(limits, now)
-        .map_err(limits::refused)
+fn is_outage(site: &Site) -> bool {
+    let outage = site.safe_mode().outage();
+    let since = outage.began.filter(|_| outage.is_active());
+    since.is_some_and(|since| {
+        let lasts = UtcMicros::now().0.saturating_sub(since.0);
+        u128::try_from(lasts).is_ok_and(|micros| micros >= WORTH_TELLING.as_micros())
+    })
 }
 
-/// Whether Redis is away now, so that reads are limited.
+/// Whether Safe Mode lasts, so that reads are limited; also where this process has not
+/// noticed yet that Redis is away.
 pub async fn is_active(site: &Site) -> bool {
-    !schedule::is_available(site).await
+    site.safe_mode().is_active() || !schedule::is_available(site).await
 }
 
 /// Whether this student may read without the cache now. If so, it counts as a read.
@@ -115,14 +138,14 @@ pub async fn check_rate_limit(site: &Site, player: &Player) -> Result<bool> {
 /// as the queue Redis answers, else on this one.
 pub async fn global_count(site: &Site) -> u64 {
     let here = words(site).counters().all(millis(UtcMicros::now()));
-    let all = site.safe_mode.hosts.ask(HostLimits::all).await;
+    let all = site.limits.hosts.ask(HostLimits::all).await;
     all.map_or(here, |all| all.max(here))
 }
 
 /// When this student last read without the cache; `None` if that is not known (any more).
 pub async fn last_request(site: &Site, player: &Player) -> Option<UtcMicros> {
     let here = words(site).counters().last(&Student::of(player.as_str()));
-    let elsewhere = site.safe_mode.hosts.ask(|hosts| hosts.last(player)).await;
+    let elsewhere = site.limits.hosts.ask(|hosts| hosts.last(player)).await;
     let last = here.max(elsewhere.flatten())?;
     i64::try_from(last)
         .ok()
@@ -138,7 +161,7 @@ pub async fn reset_student(site: &Site, player: &Player) -> Result<()> {
         .counters()
         .reset_student(&Student::of(player.as_str()));
     let reset = site
-        .safe_mode
+        .limits
         .hosts
         .ask(|hosts| hosts.reset_student(player))
         .await;
@@ -151,7 +174,7 @@ pub async fn reset_student(site: &Site, player: &Player) -> Result<()> {
 /// As [`reset_student`].
 pub async fn reset_global(site: &Site) -> Result<()> {
     words(site).counters().reset_all();
-    let reset = site.safe_mode.hosts.ask(HostLimits::reset_all).await;
+    let reset = site.limits.hosts.ask(HostLimits::reset_all).await;
     reset.ok_or_else(here_only)
 }
 
@@ -187,7 +210,7 @@ pub struct Outage {
 
 /// Safe Mode as this host sees it.
 pub async fn status(site: &Site) -> Status {
-    let SafeMode { file, .. } = &site.safe_mode;
+    let SafeMode { file, .. } = &site.limits;
     let words = file.words();
     let counters = words.counters();
     let get = |word| counters.get(word);
@@ -224,11 +247,11 @@ fn here_only() -> Error {
 }
 
 async fn count(site: &Site, player: &Player, now: u64) -> Result<()> {
-    let SafeMode { file, hosts, .. } = &site.safe_mode;
+    let SafeMode { file, hosts, .. } = &site.limits;
     let limits = limits::of(&site.config.srs);
     limits::admit(file.words().counters(), hosts, player, limits, now).await
 }
 
 fn words(site: &Site) -> Arc<Words> {
-    site.safe_mode.file.words()
+    site.limits.file.words()
 }

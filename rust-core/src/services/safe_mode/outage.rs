@@ -23,7 +23,7 @@ use super::counters::{Counters, Word};
 use super::limits::millis;
 use super::shared_file::Words;
 use crate::queue::{Event, OutageBoard, Requeued, Telling};
-use crate::services::{Site, schedule};
+use crate::services::Site;
 use crate::types::UtcMicros;
 use crate::{Error, Result};
 
@@ -85,13 +85,13 @@ impl Notices {
 /// The cache is away: notes it, and tells administrators if nobody has.
 pub(super) async fn began(site: &Site) {
     let now = millis(UtcMicros::now());
-    let notices = &site.safe_mode.notices;
+    let notices = &site.limits.notices;
     notices.degraded_at.store(now.max(1), Ordering::Relaxed);
-    let words = site.safe_mode.file.words();
+    let words = site.limits.file.words();
     if begin(words.counters(), now) {
         tracing::error!(
             site = site.config.site,
-            "Safe Mode: Redis is away; reads come from the table, within limits"
+            "The Redis with the schedules is away: reads come from the table, within limits"
         );
         notices.try_now();
     }
@@ -100,13 +100,13 @@ pub(super) async fn began(site: &Site) {
 
 /// A read came from the cache: ends the outage that this process was cut off by.
 pub(super) async fn healthy(site: &Site) {
-    let notices = &site.safe_mode.notices;
+    let notices = &site.limits.notices;
     let was_cut_off = notices.degraded_at() != 0;
     if !was_cut_off && !notices.untold.load(Ordering::Relaxed) {
         return;
     }
     let now = millis(UtcMicros::now());
-    let words = site.safe_mode.file.words();
+    let words = site.limits.file.words();
     if was_cut_off && quiet(words.counters(), now) >= QUIET_MS {
         notices.degraded_at.store(0, Ordering::Relaxed);
         end(site, words.counters(), now);
@@ -117,13 +117,13 @@ pub(super) async fn healthy(site: &Site) {
 /// Tells administrators what nobody could tell them yet. For those who come by now and
 /// then: also looks whether an outage is over of which nobody has said anything for long.
 pub(crate) async fn deliver(site: &Site) {
-    let Some(words) = site.safe_mode.file.words_if_there() else {
+    let Some(words) = site.limits.file.words_if_there() else {
         return;
     };
     let (counters, now) = (words.counters(), millis(UtcMicros::now()));
     if counters.get(Word::OutageBegan) != 0
         && quiet(counters, now) >= SILENCE_MS
-        && schedule::is_available(site).await
+        && !super::is_active(site).await
     {
         end(site, counters, now);
     }
@@ -148,8 +148,12 @@ fn end(site: &Site, counters: Counters<'_>, now: u64) {
     counters.set(Word::PastBegan, began);
     if counters.change(Word::OutageBegan, began, 0) {
         let seconds = now.saturating_sub(began) / 1000;
-        tracing::warn!(site = site.config.site, seconds, "Safe Mode is over");
-        site.safe_mode.notices.try_now();
+        tracing::warn!(
+            site = site.config.site,
+            seconds,
+            "The outage of the Redis with the schedules is over"
+        );
+        site.limits.notices.try_now();
     }
 }
 
@@ -171,7 +175,7 @@ async fn deliver_from(site: &Site, words: &Words) {
     );
     let end_due = past != 0 && counters.get(Word::EndTold) != past;
     let begin_due = began != 0 && counters.get(Word::BeginTold) != began;
-    let notices = &site.safe_mode.notices;
+    let notices = &site.limits.notices;
     if !end_due && began == 0 {
         notices.untold.store(false, Ordering::Relaxed);
         return;
@@ -215,7 +219,7 @@ async fn tell(
     began: u64,
     ended: Option<u64>,
 ) -> Result<bool> {
-    let board = &site.safe_mode.notices.board;
+    let board = &site.limits.notices.board;
     let now = UtcMicros::now();
     let host = counters.get(Word::Host);
     let ago = millis(now).saturating_sub(began);

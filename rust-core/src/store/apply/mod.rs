@@ -72,8 +72,13 @@ pub async fn begin<'c>(
         tx.exec_drop(sql, Params::Positional(params)).await?;
     }
     let keys: Vec<&SubmissionKey> = work.iter().map(|w| &w.key).collect();
-    let sql = include_str!("lock.sql").replace("{keys}", &key_marks(keys.len()));
-    let found: Vec<Row> = tx.exec(sql, Params::Positional(key_params(&keys))).await?;
+    let sql = include_str!("lock.sql").replace("{keys}", &rows::key_marks(keys.len()));
+    let found: Vec<Row> = tx
+        .exec(
+            sql,
+            Params::Positional(rows::key_params(keys.iter().copied())),
+        )
+        .await?;
     let rows = found
         .into_iter()
         .map(|mut row| journal::submission(&mut row))
@@ -118,9 +123,9 @@ impl Applying<'_> {
             if keys.is_empty() {
                 continue;
             }
-            let sql = include_str!("done.sql").replace("{keys}", &key_marks(keys.len()));
+            let sql = include_str!("done.sql").replace("{keys}", &rows::key_marks(keys.len()));
             let mut params = vec![Value::from(known)];
-            params.extend(key_params(&keys));
+            params.extend(rows::key_params(keys.iter().copied()));
             self.tx.exec_drop(sql, Params::Positional(params)).await?;
         }
         self.tx.commit().await
@@ -133,23 +138,6 @@ impl Applying<'_> {
     pub async fn roll_back(self) -> Result<(), mysql_async::Error> {
         self.tx.rollback().await
     }
-}
-
-/// `(player = ? AND submission_id = ?) OR …`: MariaDB walks the primary key for this,
-/// but not for a list of row constructors.
-fn key_marks(n: usize) -> String {
-    vec!["(player = ? AND submission_id = ?)"; n].join(" OR ")
-}
-
-fn key_params(keys: &[&SubmissionKey]) -> Vec<Value> {
-    keys.iter()
-        .flat_map(|key| {
-            [
-                Value::Bytes(key.player.as_str().as_bytes().to_vec()),
-                Value::Bytes(key.submission.as_str().as_bytes().to_vec()),
-            ]
-        })
-        .collect()
 }
 
 /// Puts `rows` times `(?, …)` in place of `{rows}`.

@@ -4,6 +4,8 @@
 //! without its row), and its payload never changes. Applying it is the worker's job
 //! ([`crate::store::apply`]).
 
+pub mod unhealed;
+
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Row, Value};
 
@@ -96,7 +98,10 @@ fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N]> {
 pub async fn overdue(db: &MariaDb, seconds: u32, limit: u32) -> Result<Vec<SubmissionKey>> {
     let mut conn = db.conn().await?;
     let found: Vec<Row> = conn
-        .exec(include_str!("overdue.sql"), (seconds, limit))
+        .exec(
+            include_str!("overdue.sql"),
+            (seconds, limit, seconds, limit, limit),
+        )
         .await?;
     found
         .into_iter()
