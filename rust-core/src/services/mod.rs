@@ -5,12 +5,14 @@
 
 mod answers;
 pub mod apply;
+mod bounded;
 pub mod fill;
 pub mod partitions;
 pub mod persist;
 pub mod players;
 mod prior;
 pub mod question_info;
+mod raw;
 pub mod read;
 mod report;
 pub mod request;

@@ -263,11 +263,11 @@ async fn on_record(
             zone: site.zone(now).await?,
             site: &site.config.site,
         };
-        let (rows, overlay) = {
+        let known = {
             let _turn = site.load_turn().await?;
-            MariaDb::within(PATIENCE, load::some(&site.db, whose, ids)).await?
+            let found = MariaDb::within(PATIENCE, load::some(&site.db, whose, ids));
+            found.await?.states
         };
-        let known = load::merge(rows, overlay);
         let spellings: Vec<&str> = known.iter().map(|s| s.question.as_str()).collect();
         let equal = equal_pairs(site, ids, &spellings).await?;
         for (i, id) in ids.iter().enumerate() {

@@ -16,9 +16,10 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::answers::Answers;
+use super::prior::{self, Asked};
 pub use super::request::{Response, SubmitRequest};
-use super::{Site, fill, prior, seasons};
-use crate::batch::{Attempt, Batch, Door, FORMAT, Submission, SubmissionKey};
+use super::{Site, fill, seasons};
+use crate::batch::{Attempt, Batch, Door, Submission, SubmissionKey};
 use crate::queue::persistence_job_id;
 use crate::servers::mariadb::MariaDb;
 use crate::store::journal::{self, Inserted};
@@ -88,11 +89,28 @@ async fn take(
     let zone = site.zone(now).await?;
     let answered = request.responses.iter().map(|r| r.question_id.as_str());
     let answered: Vec<&str> = answered.collect();
-    let prior = prior::find(site, player, &season, zone, &answered).await?;
+    let asked = Asked {
+        player,
+        season: &season,
+        zone,
+        answered: &answered,
+    };
+    let prior = match prior::soon(site, asked).await {
+        Err(refused) if refused.kind() == ErrorKind::InvalidInput => {
+            // What was taken before this could be asked stays taken.
+            let winner = taken_before(site, player, request).await.ok_or(refused)?;
+            return show(site, &season, &winner, false).await;
+        }
+        prior => prior?,
+    };
     failpoint::hit(scope, "after_state").await?;
     let mut answers = Answers::new(&site.config.srs, &prior, zone, now);
     for response in &request.responses {
-        answers.answer(response);
+        if prior.is_known(&response.question_id) {
+            answers.answer(response);
+        } else {
+            answers.defer(response);
+        }
     }
 
     let submission = Submission {
@@ -103,12 +121,7 @@ async fn take(
         season: season.name.clone(),
         attempt: Attempt::random()?,
         fingerprint: request.fingerprint(),
-        batch: Batch {
-            v: FORMAT,
-            door,
-            at: now.0,
-            items: answers.into_items(),
-        },
+        batch: Batch::new(door, now.0, answers.into_items()),
     };
     let (journaled, queued) =
         tokio::join!(write_journal(site, &submission), enqueue(site, &submission));
@@ -124,6 +137,17 @@ async fn take(
         Inserted::Taken => winner(site, &submission).await?,
     };
     show(site, &season, &winner, prior.cached).await
+}
+
+/// The same answers under the same id, if they were taken before.
+async fn taken_before(site: &Site, player: &Player, request: &SubmitRequest) -> Option<Submission> {
+    let key = SubmissionKey {
+        player: player.clone(),
+        submission: request.submission.clone(),
+    };
+    let found = timeout(WINNER_BUDGET, journal::find(&site.db, &key)).await;
+    let winner = found.ok()?.ok()??;
+    (winner.fingerprint == request.fingerprint()).then_some(winner)
 }
 
 /// The durable point.
@@ -197,7 +221,8 @@ async fn show(
             if refill && season.enable_redis && season.name == winner.season {
                 fill::in_background(site, player, &winner.season, None);
             }
-            false
+            // What raw answers lead to shows when they are applied.
+            winner.batch.has_raw()
         }
         Err(error) => {
             tracing::warn!(
@@ -210,7 +235,7 @@ async fn show(
     };
     Ok(SubmitAnswer {
         status: "success",
-        processed: u32::try_from(winner.batch.items.len()).unwrap_or(u32::MAX),
+        processed: u32::try_from(winner.batch.acknowledged().count()).unwrap_or(u32::MAX),
         xp_earned: winner.batch.xp(),
         persistence_job_id: persistence_job_id(
             scope,

@@ -11,6 +11,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Row, TxOpts, Value};
 
 use super::rows;
+use crate::batch::Batch;
 use crate::site_time::SiteZone;
 use crate::types::{Player, QuestionState, Season, UtcMicros};
 use crate::{Result, failpoint, servers::mariadb::MariaDb};
@@ -46,6 +47,17 @@ pub struct DuePage {
     pub questions: Vec<QuestionState>,
 }
 
+/// What is on record of some questions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The table's rows with the unapplied states of the student laid over them, also of
+    /// questions that were not asked for.
+    pub states: Vec<QuestionState>,
+    /// Questions, as the student named them, with an unapplied answer whose state is still
+    /// to be computed: what will be before the next answer is not known.
+    pub uncomputed: Vec<String>,
+}
+
 /// All states of a student's season, in no order.
 ///
 /// # Errors
@@ -54,8 +66,8 @@ pub async fn all(db: &MariaDb, whose: Whose<'_>) -> Result<Vec<QuestionState>> {
     failpoint::hit(whose.site, "load_read").await?;
     let [player, season] = whose.bytes();
     let params = vec![player.clone(), season.clone(), player, season];
-    let (overlay, rows) = one_snapshot(db, include_str!("states.sql"), params, whose.zone).await?;
-    Ok(merge(rows, overlay))
+    let (batches, rows) = one_snapshot(db, include_str!("states.sql"), params, whose.zone).await?;
+    Ok(merge(rows, latest(&batches)))
 }
 
 /// The states of some questions, named by their ids in any spelling that the table
@@ -64,11 +76,7 @@ pub async fn all(db: &MariaDb, whose: Whose<'_>) -> Result<Vec<QuestionState>> {
 ///
 /// # Errors
 /// `Unavailable` if the database is away.
-pub async fn some(
-    db: &MariaDb,
-    whose: Whose<'_>,
-    ids: &[&str],
-) -> Result<(Vec<QuestionState>, Vec<QuestionState>)> {
+pub async fn some(db: &MariaDb, whose: Whose<'_>, ids: &[&str]) -> Result<Found> {
     failpoint::hit(whose.site, "load_read").await?;
     let sql = format!(
         "{} AND question_id IN ({})",
@@ -78,8 +86,13 @@ pub async fn some(
     let [player, season] = whose.bytes();
     let mut params = vec![player.clone(), season.clone(), player, season];
     params.extend(ids.iter().map(|id| Value::from(*id)));
-    let (overlay, rows) = one_snapshot(db, &sql, params, whose.zone).await?;
-    Ok((rows, overlay))
+    let (batches, rows) = one_snapshot(db, &sql, params, whose.zone).await?;
+    let raw = batches.iter().flat_map(|batch| &batch.items);
+    let uncomputed = raw.filter(|item| item.raw);
+    Ok(Found {
+        uncomputed: uncomputed.map(|item| item.question_id.clone()).collect(),
+        states: merge(rows, latest(&batches)),
+    })
 }
 
 /// The `limit` most overdue questions at `now`, of one subject if given, and the true
@@ -109,12 +122,11 @@ pub async fn due(
             Params::Positional(whose.bytes().to_vec()),
         )
         .await?;
-    let overlay = latest(
-        payloads
-            .iter()
-            .map(|p| rows::batch(p))
-            .collect::<Result<Vec<_>>>()?,
-    );
+    let batches: Vec<Batch> = payloads
+        .iter()
+        .map(|p| rows::batch(p))
+        .collect::<Result<_>>()?;
+    let overlay = latest(&batches);
 
     let filter = subject.map_or("", |_| "AND subject = ?");
     let with_filter = |sql: &str| sql.replace("{subject}", filter);
@@ -240,13 +252,13 @@ async fn rows_of(
         .collect()
 }
 
-/// Runs a `states.sql` statement: (unapplied states, rows).
+/// Runs a `states.sql` statement: (unapplied batches, rows).
 async fn one_snapshot(
     db: &MariaDb,
     sql: &str,
     params: Vec<Value>,
     zone: SiteZone,
-) -> Result<(Vec<QuestionState>, Vec<QuestionState>)> {
+) -> Result<(Vec<Batch>, Vec<QuestionState>)> {
     let mut conn = db.conn().await?;
     let mut stream = conn
         .exec_stream::<Row, _, _>(sql, Params::Positional(params))
@@ -259,13 +271,13 @@ async fn one_snapshot(
             states.push(rows::state(&mut row, 1, zone)?);
         }
     }
-    Ok((latest(batches).into_values().collect(), states))
+    Ok((batches, states))
 }
 
 /// The winning state of each question of these batches.
-fn latest(batches: Vec<crate::batch::Batch>) -> HashMap<String, QuestionState> {
+fn latest(batches: &[Batch]) -> HashMap<String, QuestionState> {
     let mut winners: HashMap<String, QuestionState> = HashMap::new();
-    for state in batches.iter().flat_map(crate::batch::Batch::states) {
+    for state in batches.iter().flat_map(Batch::states) {
         match winners.get_mut(state.question.as_str()) {
             Some(known) if state.beats(known) => *known = state,
             Some(_) => {}
@@ -277,16 +289,11 @@ fn latest(batches: Vec<crate::batch::Batch>) -> HashMap<String, QuestionState> {
     winners
 }
 
-/// Lays `overlay` over `rows`: for each question the state that wins.
-#[must_use]
-pub fn merge(rows: Vec<QuestionState>, overlay: Vec<QuestionState>) -> Vec<QuestionState> {
-    if overlay.is_empty() {
+/// Lays `over` over `rows`: for each question the state that wins.
+fn merge(rows: Vec<QuestionState>, mut over: HashMap<String, QuestionState>) -> Vec<QuestionState> {
+    if over.is_empty() {
         return rows;
     }
-    let mut over: HashMap<String, QuestionState> = overlay
-        .into_iter()
-        .map(|s| (s.question.as_str().to_owned(), s))
-        .collect();
     let mut out = Vec::with_capacity(rows.len() + over.len());
     for row in rows {
         match over.remove(row.question.as_str()) {
@@ -368,12 +375,13 @@ mod tests {
     #[test]
     fn what_is_laid_over_wins_by_version_and_keeps_names_on_record() {
         let rows = vec![state("a", 1, Some("Maths")), state("b", 5, Some("Physics"))];
-        let overlay = vec![
+        let overlay = [
             state("a", 2, None),
             state("b", 4, None),
             state("c", 1, None),
         ];
-        let mut merged = merge(rows, overlay);
+        let overlay = overlay.map(|s| (s.question.as_str().to_owned(), s));
+        let mut merged = merge(rows, overlay.into());
         merged.sort_by(|x, y| x.question.cmp(&y.question));
         assert_eq!(
             merged,
