@@ -56,7 +56,15 @@ impl MariaDb {
     /// # Errors
     /// `Unavailable` if none can be had within two seconds.
     pub async fn conn(&self) -> Result<Conn> {
-        match timeout(CHECKOUT_TIMEOUT, self.pool.get_conn()).await {
+        self.conn_within(CHECKOUT_TIMEOUT).await
+    }
+
+    /// As [`Self::conn`], for who can wait longer, or not as long.
+    ///
+    /// # Errors
+    /// `Unavailable` if none can be had within `limit`.
+    pub async fn conn_within(&self, limit: Duration) -> Result<Conn> {
+        match timeout(limit, self.pool.get_conn()).await {
             Ok(conn) => conn.map_err(|e| {
                 Error::unavailable("The database is not available", Duration::from_secs(1))
                     .with_source(e)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use super::{Site, raw};
+use super::{Site, raw, unjournaled};
 use crate::batch::Submission;
 use crate::store::apply::{self, Context, Work};
 use crate::store::{journal, partitions, seasons};
@@ -215,10 +215,16 @@ async fn once(
         failpoint::hit(scope, "apply_upserted")
             .await
             .map_err(ours)?;
+        let applied: Vec<_> = applying
+            .rows
+            .iter()
+            .map(|row| (row.key.clone(), row.season.clone(), row.attempt))
+            .collect();
         applying.finish(&context, work, &cached).await?;
         failpoint::hit(scope, "apply_committed")
             .await
             .map_err(ours)?;
+        unjournaled::applied(site, &applied).await;
         return Ok(new);
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Site, bounded};
+use super::{Site, bounded, record};
 use crate::schedule_cache::{Known, KnownStates, Lookup};
 use crate::site_time::SiteZone;
 use crate::store::load::{self, Whose};
@@ -221,8 +221,8 @@ pub(super) async fn soon(site: &Arc<Site>, asked: Asked<'_>) -> Result<Prior> {
 }
 
 /// Completes `prior` by what table and journal know of the `open` ids. Also: questions, in
-/// lower case, with an answer whose state is still to be computed; and those that may not
-/// come.
+/// lower case, of which that is not the last word (an answer is still to be computed, or
+/// the queue's entries could not be read); and those that may not come.
 async fn on_record(
     site: &Site,
     asked: Asked<'_>,
@@ -239,15 +239,21 @@ async fn on_record(
         site: &site.config.site,
     };
     let _turn = site.load_turn().await?;
-    let found = load::some(&site.db, whose, open).await?;
+    let on_record = record::some(site, whose, open).await?;
+    let (found, doubtful) = (on_record.found, on_record.doubtful);
     settle_spelling(site, &mut prior, open, &found.states).await?;
-    for state in found.states {
+    for state in &found.states {
         if prior.spelling.values().any(|id| *id == state.question) {
-            prior.states.insert(state.question.clone(), state);
+            prior.states.insert(state.question.clone(), state.clone());
         }
     }
     let beyond = beyond_limits(site, &prior, whose, asked.answered).await?;
-    let uncomputed = found.uncomputed.iter().map(|id| id.to_lowercase());
+    let named: Vec<&str> = if doubtful {
+        open.to_vec()
+    } else {
+        found.uncomputed.iter().map(String::as_str).collect()
+    };
+    let uncomputed = named.into_iter().map(str::to_lowercase);
     Ok((prior, uncomputed.collect(), beyond))
 }
 

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::record::{self, OnRecord};
 pub use super::request::ReviewRequest;
 use super::{Site, fill, seasons};
 use crate::schedule_cache::Lookup;
 use crate::servers::mariadb::MariaDb;
 use crate::site_time::SiteZone;
-use crate::store::load::{self, Whose};
+use crate::store::load::{DuePage, Whose};
 use crate::store::seasons::SeasonRow;
 use crate::types::{Player, QuestionState, UtcMicros};
 use crate::{ErrorKind, Result};
@@ -161,7 +162,7 @@ impl Page<'_> {
     async fn find(&self, zone: SiteZone) -> Result<(Vec<QuestionState>, u64, bool)> {
         if !self.cached {
             let page = self.table_page(zone).await?;
-            return Ok((page.questions, page.total, false));
+            return Ok((page.found.questions, page.found.total, page.doubtful));
         }
         let subject = self.subject.as_deref();
         let season = &self.season.name;
@@ -175,7 +176,7 @@ impl Page<'_> {
             Ok(Lookup::Incomplete) => {
                 let page = self.table_page(zone).await?;
                 fill::in_background(self.site, self.player, season, self.subject.clone());
-                Ok((page.questions, page.total, false))
+                Ok((page.found.questions, page.found.total, page.doubtful))
             }
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 tracing::warn!(
@@ -184,13 +185,13 @@ impl Page<'_> {
                     "Reading without the cache"
                 );
                 let page = self.table_page(zone).await?;
-                Ok((page.questions, page.total, true))
+                Ok((page.found.questions, page.found.total, true))
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn table_page(&self, zone: SiteZone) -> Result<load::DuePage> {
+    async fn table_page(&self, zone: SiteZone) -> Result<OnRecord<DuePage>> {
         let whose = Whose {
             player: self.player,
             season: &self.season.name,
@@ -198,8 +199,8 @@ impl Page<'_> {
             site: &self.site.config.site,
         };
         let _turn = self.site.load_turn().await?;
-        let page = load::due(
-            &self.site.db,
+        let page = record::due(
+            self.site,
             whose,
             self.subject.as_deref(),
             self.now,

@@ -18,9 +18,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::prior::equal_pairs;
-use super::{Site, fill, seasons, who};
+use super::{Site, fill, record, seasons, who};
 use crate::servers::mariadb::MariaDb;
-use crate::store::load::{self, Whose};
+use crate::store::load::Whose;
 use crate::types::{
     Player, QuestionId, QuestionState, Season, Stability, UtcMicros, Version, check_name,
 };
@@ -187,8 +187,8 @@ pub async fn due_items_with_rehydration(
         site: &site.config.site,
     };
     let _turn = site.load_turn().await?;
-    let page = MariaDb::within(PATIENCE, load::due(&site.db, whose, None, now, limit)).await?;
-    let ids = page.questions.into_iter();
+    let page = MariaDb::within(PATIENCE, record::due(site, whose, None, now, limit)).await?;
+    let ids = page.found.questions.into_iter();
     Ok((ids.map(|s| s.question.as_str().to_owned()).collect(), false))
 }
 
@@ -265,8 +265,8 @@ async fn on_record(
         };
         let known = {
             let _turn = site.load_turn().await?;
-            let found = MariaDb::within(PATIENCE, load::some(&site.db, whose, ids));
-            found.await?.states
+            let known = MariaDb::within(PATIENCE, record::some(site, whose, ids));
+            known.await?.found.states
         };
         let spellings: Vec<&str> = known.iter().map(|s| s.question.as_str()).collect();
         let equal = equal_pairs(site, ids, &spellings).await?;

@@ -27,7 +27,7 @@ use self::items::Given;
 use super::answers::Answers;
 use super::apply::{self, NewQuestions};
 use super::prior::{self, Asked};
-use super::{Site, submit, sweep, who};
+use super::{Site, handoff, sweep, who};
 use crate::Result;
 use crate::batch::{Attempt, Batch, Door, Submission, SubmissionKey};
 use crate::queue::PersistCall;
@@ -38,6 +38,8 @@ use crate::types::{SubmissionId, UtcMicros};
 
 /// How long looking for the journal row may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long writing it may take: nobody waits for an answer.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +123,7 @@ async fn journaled(site: &Site, call: &PersistCall, id: &SubmissionId) -> Result
     };
     let found = MariaDb::within(PATIENCE, journal::find(&site.db, &submission.key));
     if found.await?.is_some() {
-        return submit::winner(site, &submission).await;
+        return handoff::winner(site, &submission).await;
     }
     let zone = site.zone(now).await?;
     let ids: Vec<&str> = given.iter().map(Given::question_id).collect();
@@ -144,8 +146,8 @@ async fn journaled(site: &Site, call: &PersistCall, id: &SubmissionId) -> Result
     }
     submission.batch.at = at.0;
     submission.batch.items = answers.into_items();
-    match submit::write_journal(site, &submission).await? {
+    match handoff::write_journal(site, &submission, JOURNAL_PATIENCE).await? {
         Inserted::Yes => Ok(submission),
-        Inserted::Taken => submit::winner(site, &submission).await,
+        Inserted::Taken => handoff::winner(site, &submission).await,
     }
 }

@@ -6,11 +6,13 @@
 //! ([`crate::store::apply`]).
 
 mod compute;
+mod late;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Row, Value};
 
 pub use self::compute::compute;
+pub use self::late::insert_late;
 
 use super::rows;
 use crate::batch::{Attempt, Submission, SubmissionKey};

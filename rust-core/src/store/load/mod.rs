@@ -3,6 +3,10 @@
 //! A review is acknowledged when it is in the journal and applied to the table later. So
 //! every reading lays the unapplied journal rows (the *overlay*) over the table's rows,
 //! both from one snapshot, and the higher version wins.
+//!
+//! A submit that the journal did not take in time is acknowledged without its row. Those
+//! come as `over`, read *before* the snapshot: they are taken out only after their row is
+//! committed, so that each is seen in one of both.
 
 use std::collections::HashMap;
 
@@ -62,11 +66,12 @@ pub struct Found {
 ///
 /// # Errors
 /// `Unavailable` if the database is away.
-pub async fn all(db: &MariaDb, whose: Whose<'_>) -> Result<Vec<QuestionState>> {
+pub async fn all(db: &MariaDb, whose: Whose<'_>, over: Vec<Batch>) -> Result<Vec<QuestionState>> {
     failpoint::hit(whose.site, "load_read").await?;
     let [player, season] = whose.bytes();
     let params = vec![player.clone(), season.clone(), player, season];
-    let (batches, rows) = one_snapshot(db, include_str!("states.sql"), params, whose.zone).await?;
+    let sql = include_str!("states.sql");
+    let (batches, rows) = one_snapshot(db, sql, params, whose.zone, over).await?;
     Ok(merge(rows, latest(&batches)))
 }
 
@@ -76,7 +81,7 @@ pub async fn all(db: &MariaDb, whose: Whose<'_>) -> Result<Vec<QuestionState>> {
 ///
 /// # Errors
 /// `Unavailable` if the database is away.
-pub async fn some(db: &MariaDb, whose: Whose<'_>, ids: &[&str]) -> Result<Found> {
+pub async fn some(db: &MariaDb, whose: Whose<'_>, over: Vec<Batch>, ids: &[&str]) -> Result<Found> {
     failpoint::hit(whose.site, "load_read").await?;
     let sql = format!(
         "{} AND question_id IN ({})",
@@ -86,7 +91,7 @@ pub async fn some(db: &MariaDb, whose: Whose<'_>, ids: &[&str]) -> Result<Found>
     let [player, season] = whose.bytes();
     let mut params = vec![player.clone(), season.clone(), player, season];
     params.extend(ids.iter().map(|id| Value::from(*id)));
-    let (batches, rows) = one_snapshot(db, &sql, params, whose.zone).await?;
+    let (batches, rows) = one_snapshot(db, &sql, params, whose.zone, over).await?;
     let raw = batches.iter().flat_map(|batch| &batch.items);
     let uncomputed = raw.filter(|item| item.raw);
     Ok(Found {
@@ -103,6 +108,7 @@ pub async fn some(db: &MariaDb, whose: Whose<'_>, ids: &[&str]) -> Result<Found>
 pub async fn due(
     db: &MariaDb,
     whose: Whose<'_>,
+    over: Vec<Batch>,
     subject: Option<&str>,
     now: UtcMicros,
     limit: usize,
@@ -122,10 +128,10 @@ pub async fn due(
             Params::Positional(whose.bytes().to_vec()),
         )
         .await?;
-    let batches: Vec<Batch> = payloads
-        .iter()
-        .map(|p| rows::batch(p))
-        .collect::<Result<_>>()?;
+    let mut batches = over;
+    for payload in &payloads {
+        batches.push(rows::batch(payload)?);
+    }
     let overlay = latest(&batches);
 
     let filter = subject.map_or("", |_| "AND subject = ?");
@@ -258,12 +264,13 @@ async fn one_snapshot(
     sql: &str,
     params: Vec<Value>,
     zone: SiteZone,
+    over: Vec<Batch>,
 ) -> Result<(Vec<Batch>, Vec<QuestionState>)> {
     let mut conn = db.conn().await?;
     let mut stream = conn
         .exec_stream::<Row, _, _>(sql, Params::Positional(params))
         .await?;
-    let (mut batches, mut states) = (Vec::new(), Vec::new());
+    let (mut batches, mut states) = (over, Vec::new());
     while let Some(mut row) = stream.try_next().await? {
         if rows::column::<i64>(&mut row, 0)? == 1 {
             batches.push(rows::batch(&rows::column::<Vec<u8>>(&mut row, 1)?)?);
