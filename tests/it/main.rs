@@ -8,6 +8,7 @@ mod auth;
 mod bad_input;
 mod bad_rows;
 mod counts;
+mod faults;
 mod harness;
 mod http_contract;
 mod interleavings;

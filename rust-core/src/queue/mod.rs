@@ -12,6 +12,7 @@
 //! | `call` | what a job found in the queue asks for |
 //! | `producer` | enqueue, at most once a submission; ask Python about new questions |
 //! | `dirty` | students whose schedule in the cache may lack something |
+//! | `unjournaled` | keeps what the journal does not have yet, for all who read |
 //! | `worker` | registers, takes jobs, finishes them as RQ would |
 //! | `scripts/` | everything that must happen in one step |
 //!
@@ -33,6 +34,7 @@ mod job;
 mod job_id;
 mod keys;
 mod producer;
+mod unjournaled;
 mod worker;
 
 pub use call::{JobOptions, PersistCall};
@@ -40,6 +42,7 @@ pub use dirty::{DirtyList, Listed, Mark, Whose};
 pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, PERSIST_METHOD, encode_data};
 pub use job_id::persistence_job_id;
 pub use producer::{Enqueued, Producer, Requeued, own_queues};
+pub use unjournaled::{Entries, Journaled, Noted, Settled, Unjournaled};
 pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
 
 /// Whether RQ of this major version records each run of a job as an execution of its

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use super::Site;
+use super::{Site, raw, unjournaled};
 use crate::batch::Submission;
 use crate::store::apply::{self, Context, Work};
 use crate::store::{journal, partitions, seasons};
@@ -175,13 +175,24 @@ async fn once(
         review_log: site.config.srs.review_log,
     };
     let scope = site.config.site.as_str();
-    let mut made_partitions = false;
+    let (mut made_partitions, mut made_states) = (false, false);
     loop {
         let mut conn = site.db.conn().await.map_err(ours)?;
         let mut applying = apply::begin(&mut conn, work).await?;
         if applying.rows.is_empty() {
             applying.roll_back().await?;
             return Ok(Vec::new());
+        }
+        if raw::is_left(&applying.rows) {
+            if made_states {
+                return Err(ours(Error::internal("Raw answers could not be computed")));
+            }
+            made_states = true;
+            let rows = applying.keep().await?;
+            // As below: this reads on other connections.
+            drop(conn);
+            raw::settle(site, &rows).await.map_err(ours)?;
+            continue;
         }
         let new = new_questions(&applying.rows);
         let cached = show(site, &applying.rows).await;
@@ -204,10 +215,16 @@ async fn once(
         failpoint::hit(scope, "apply_upserted")
             .await
             .map_err(ours)?;
+        let applied: Vec<_> = applying
+            .rows
+            .iter()
+            .map(|row| (row.key.clone(), row.season.clone(), row.attempt))
+            .collect();
         applying.finish(&context, work, &cached).await?;
         failpoint::hit(scope, "apply_committed")
             .await
             .map_err(ours)?;
+        unjournaled::applied(site, &applied).await;
         return Ok(new);
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::apply::{self, NewQuestions};
-use super::{Site, question_info, recovery, report};
+use super::{Site, question_info, recovery, report, unjournaled};
 use crate::Result;
 use crate::servers::mariadb::MariaDb;
 use crate::store::apply::Work;
@@ -45,6 +45,14 @@ pub(super) async fn take_along(site: &Site, worker: &str) {
 
 /// As [`sweep`], for rows that have waited longer than `seconds`.
 pub(super) async fn overdue(site: &Site, worker: &str, seconds: u32, max_rows: u32) -> Result<u64> {
+    // First what has no row yet: left by processes that died.
+    if let Err(error) = unjournaled::look(site).await {
+        tracing::warn!(
+            site = site.config.site,
+            ?error,
+            "Spool and queue could not be looked through"
+        );
+    }
     let (mut applied, mut left) = (0, max_rows);
     let mut new: Vec<NewQuestions> = Vec::new();
     while left > 0 {

@@ -46,7 +46,7 @@ fn moment(row: &mut Row, at: usize, zone: SiteZone) -> Result<Option<UtcMicros>>
 pub(super) fn batch(payload: &[u8]) -> Result<Batch> {
     let batch: Batch = serde_json::from_slice(payload)
         .map_err(|e| Error::internal("A journal row cannot be read").with_source(e))?;
-    if batch.v > crate::batch::FORMAT {
+    if !batch.is_known_format() {
         return Err(Error::internal(format!(
             "A journal row has format {}, newer than this program",
             batch.v

@@ -131,6 +131,16 @@ impl Applying<'_> {
         self.tx.commit().await
     }
 
+    /// Gives the locks back and leaves the rows that were made; nothing else has changed.
+    ///
+    /// # Errors
+    /// A server's error; whether the commit took place is then unknown.
+    pub async fn keep(self) -> Result<Vec<Submission>, mysql_async::Error> {
+        let Self { tx, rows } = self;
+        tx.commit().await?;
+        Ok(rows)
+    }
+
     /// Gives the locks back; nothing has changed.
     ///
     /// # Errors

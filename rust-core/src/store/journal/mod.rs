@@ -1,13 +1,19 @@
 //! The journal: a row in it is what makes a submit durable, and it decides who won.
 //!
 //! A row is written once, by the submit that made it (or by a worker that finds a job
-//! without its row), and its payload never changes. Applying it is the worker's job
+//! without its row), and its payload never changes, except that raw answers are replaced
+//! once by what they led to ([`compute()`]). Applying it is the worker's job
 //! ([`crate::store::apply`]).
 
+mod compute;
+mod late;
 pub mod unhealed;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Row, Value};
+
+pub use self::compute::compute;
+pub use self::late::insert_late;
 
 use super::rows;
 use crate::batch::{Attempt, Submission, SubmissionKey};
