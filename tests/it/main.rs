@@ -27,4 +27,5 @@ mod server;
 mod sites;
 mod story;
 mod submit;
+mod sweep;
 mod worker;

@@ -12,12 +12,13 @@ use crate::scheduling::{Parameters, XpTable};
 /// The queue that is meant for our jobs.
 const OUR_QUEUE: &str = "srs_write";
 /// Whatever else begins with `srs_` is a typing mistake, or from another release.
-pub(super) const KEYS: [&str; 18] = [
+pub(super) const KEYS: [&str; 20] = [
     "srs_allow_new_questions",
     "srs_audit_days",
     "srs_default_queue_max",
     "srs_frappe_version",
     "srs_journal_days",
+    "srs_journal_tries",
     "srs_key_prefix",
     "srs_mariadb_connections",
     "srs_mariadb_loads",
@@ -26,6 +27,7 @@ pub(super) const KEYS: [&str; 18] = [
     "srs_queue",
     "srs_redis_cache",
     "srs_review_log",
+    "srs_review_log_days",
     "srs_rq_version",
     "srs_scheduler",
     "srs_season_cache_s",
@@ -66,6 +68,13 @@ pub(super) fn read(
         journal_days: reader.number("srs_journal_days", 2..=3650, default.journal_days.into())
             as u32,
         audit_days: reader.number("srs_audit_days", 1..=36_500, default.audit_days.into()) as u32,
+        journal_tries: reader.number("srs_journal_tries", 1..=1000, default.journal_tries.into())
+            as u32,
+        review_log_days: reader.number(
+            "srs_review_log_days",
+            0..=36_500,
+            default.review_log_days.into(),
+        ) as u32,
         review_log: reader.switch("srs_review_log", default.review_log),
         mariadb_loads: reader.number("srs_mariadb_loads", 1..=1000, default.mariadb_loads as u64)
             as usize,

@@ -76,3 +76,8 @@ pub(super) fn token(site: &str, hash: &str) -> String {
 pub(super) fn waiting(queue: &str) -> String {
     format!("rq:memora:waiting:{queue}")
 }
+
+/// Ours: failures that the Error Log could not take, by job.
+pub(super) fn untold(site: &str) -> String {
+    format!("rq:memora:untold:{site}")
+}

@@ -11,6 +11,7 @@
 //! | `job` | a job's hash as RQ writes it |
 //! | `call` | what a job found in the queue asks for |
 //! | `producer` | enqueue, at most once a submission; ask Python about new questions |
+//! | `untold` | failures that wait for the Error Log |
 //! | `worker` | registers, takes jobs, finishes them as RQ would |
 //! | `scripts/` | everything that must happen in one step |
 //!
@@ -31,6 +32,7 @@ mod job;
 mod job_id;
 mod keys;
 mod producer;
+pub mod untold;
 mod worker;
 
 pub use call::{JobOptions, PersistCall};

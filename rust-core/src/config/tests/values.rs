@@ -229,7 +229,7 @@ fn our_settings_reach_the_engine() {
             "srs_redis_cache": "redis://srs:1/4", "srs_key_prefix": "school-a.", "srs_season_cache_s": 5,
             "srs_max_questions": "2000", "srs_allow_new_questions": 0, "srs_question_info": 1, "srs_queue": "long",
             "srs_default_queue_max": 7, "srs_journal_days": 30, "srs_audit_days": 90,
-            "srs_review_log": false, "srs_mariadb_loads": 4, "srs_mariadb_connections": 9,
+            "srs_journal_tries": 3, "srs_review_log_days": 1000, "srs_review_log": false, "srs_mariadb_loads": 4, "srs_mariadb_connections": 9,
             "srs_xp": [1, 2, 3, 4, 5, 6],
         }))
         .load()
@@ -246,6 +246,8 @@ fn our_settings_reach_the_engine() {
         default_queue_max: 7,
         journal_days: 30,
         audit_days: 90,
+        journal_tries: 3,
+        review_log_days: 1000,
         review_log: false,
         mariadb_loads: 4,
         mariadb_connections: 9,

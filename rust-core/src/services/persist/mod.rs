@@ -26,14 +26,14 @@ pub use crate::queue::JobOptions;
 use self::items::Given;
 use super::answers::Answers;
 use super::apply::{self, NewQuestions};
-use super::{Site, prior, submit, sweep, who};
-use crate::Result;
+use super::{Site, prior, report, submit, sweep, who};
 use crate::batch::{Attempt, Batch, Door, FORMAT, Submission, SubmissionKey};
 use crate::queue::PersistCall;
 use crate::servers::mariadb::MariaDb;
-use crate::store::apply::Work;
+use crate::store::apply::{Held, Work};
 use crate::store::journal::{self, Inserted};
 use crate::types::{SubmissionId, UtcMicros};
+use crate::{ErrorKind, Result};
 
 /// How long looking for the journal row may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -66,7 +66,20 @@ pub async fn persist_review_batch(
     let responses = items::list(responses)?;
     let call = PersistCall::new(&site.config.site, user, season, responses, options)?;
     // Whoever runs this in Python asks the apps about the new questions itself.
-    let persisted = run(site, &call, worker, &mut Vec::new()).await?;
+    let persisted = match run(site, &call, worker, &mut Vec::new()).await {
+        Ok(persisted) => persisted,
+        Err(error) => {
+            // The caller's own Error Log entry goes nowhere with the database away, and no
+            // journal row says that these answers are missing.
+            if let Some(job) = &call.job_id
+                && error.kind() == ErrorKind::Unavailable
+                && !call.is_complete()
+            {
+                report::keep(site, job, &format!("{job}\n{error:?}")).await;
+            }
+            return Err(error);
+        }
+    };
     if call.job_id.is_some() || call.is_complete() {
         sweep::take_along(site, worker).await;
     }
@@ -96,7 +109,7 @@ pub(super) async fn run(
         job_id: call.job_id.clone(),
         submission: Some(submission),
     };
-    let mut outcomes = apply::apply_and_tell(site, &[work], worker, new).await;
+    let mut outcomes = apply::apply_and_tell(site, &[work], worker, Held::Wait, new).await;
     outcomes.remove(0).map(|()| Persisted { processed_count })
 }
 
