@@ -11,6 +11,7 @@ mod counts;
 mod harness;
 mod http_contract;
 mod interleavings;
+mod journal;
 mod limits;
 mod manage;
 mod migrate;

@@ -6,6 +6,7 @@
 mod answers;
 pub mod apply;
 pub mod fill;
+pub mod journal;
 pub mod partitions;
 pub mod persist;
 pub mod players;

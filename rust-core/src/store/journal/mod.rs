@@ -18,6 +18,7 @@
 //! A sweeper that works on a row has put `next_try_at` a minute ahead ([`claim`]).
 
 mod claims;
+pub mod operate;
 
 pub use claims::{Claimed, Failure, claim, failed, has_job};
 
