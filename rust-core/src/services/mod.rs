@@ -11,6 +11,7 @@ pub mod partitions;
 pub mod persist;
 pub mod players;
 mod prior;
+pub mod purge;
 pub mod question_info;
 pub mod read;
 mod report;
