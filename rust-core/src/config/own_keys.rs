@@ -13,13 +13,14 @@ use crate::scheduling::{Parameters, XpTable};
 /// The queue that is meant for our jobs.
 const OUR_QUEUE: &str = "srs_write";
 /// Whatever else begins with `srs_` is a typing mistake, or from another release.
-pub(super) const KEYS: [&str; 21] = [
+pub(super) const KEYS: [&str; 23] = [
     "srs_allow_new_questions",
     "srs_audit_days",
     "srs_default_queue_max",
     "srs_frappe_version",
     "srs_journal_budget_ms",
     "srs_journal_days",
+    "srs_journal_tries",
     "srs_key_prefix",
     "srs_mariadb_connections",
     "srs_mariadb_loads",
@@ -28,6 +29,7 @@ pub(super) const KEYS: [&str; 21] = [
     "srs_queue",
     "srs_redis_cache",
     "srs_review_log",
+    "srs_review_log_days",
     "srs_rq_version",
     "srs_scheduler",
     "srs_season_cache_s",
@@ -70,6 +72,13 @@ pub(super) fn read(
         journal_days: reader.number("srs_journal_days", 2..=3650, default.journal_days.into())
             as u32,
         audit_days: reader.number("srs_audit_days", 1..=36_500, default.audit_days.into()) as u32,
+        journal_tries: reader.number("srs_journal_tries", 1..=1000, default.journal_tries.into())
+            as u32,
+        review_log_days: reader.number(
+            "srs_review_log_days",
+            0..=36_500,
+            default.review_log_days.into(),
+        ) as u32,
         review_log: reader.switch("srs_review_log", default.review_log),
         state_budget: milliseconds(reader, "srs_state_budget_ms", default.state_budget),
         journal_budget: milliseconds(reader, "srs_journal_budget_ms", default.journal_budget),

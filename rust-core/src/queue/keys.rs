@@ -91,3 +91,8 @@ pub(super) fn entries(site: &str, name: &str) -> String {
 pub(super) fn entry_names(site: &str) -> String {
     format!("rq:memora:unj:{site}")
 }
+
+/// Ours: failures that the Error Log could not take, by job.
+pub(super) fn untold(site: &str) -> String {
+    format!("rq:memora:untold:{site}")
+}

@@ -63,6 +63,14 @@ pub(super) fn column<T: mysql_async::prelude::FromValue>(row: &mut Row, at: usiz
     from_value_opt(value).map_err(|e| Error::internal("A column has another type").with_source(e))
 }
 
+/// One column as the server sent it, left where it is.
+pub(super) fn bytes(row: &Row, at: usize) -> Result<Vec<u8>> {
+    match row.as_ref(at) {
+        Some(Value::Bytes(bytes)) => Ok(bytes.clone()),
+        _ => Err(Error::internal("A column has another type")),
+    }
+}
+
 /// One text column; the server says binary when a union mixes it with a blob.
 pub(super) fn text(row: &mut Row, at: usize) -> Result<String> {
     String::from_utf8(column(row, at)?)

@@ -27,14 +27,14 @@ use self::items::Given;
 use super::answers::Answers;
 use super::apply::{self, NewQuestions};
 use super::prior::{self, Asked};
-use super::{Site, handoff, sweep, who};
-use crate::Result;
+use super::{Site, handoff, report, sweep, who};
 use crate::batch::{Attempt, Batch, Door, Submission, SubmissionKey};
 use crate::queue::PersistCall;
 use crate::servers::mariadb::MariaDb;
-use crate::store::apply::Work;
+use crate::store::apply::{Held, Work};
 use crate::store::journal::{self, Inserted};
 use crate::types::{SubmissionId, UtcMicros};
+use crate::{Error, ErrorKind, Result};
 
 /// How long looking for the journal row may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -69,7 +69,20 @@ pub async fn persist_review_batch(
     let responses = items::list(responses)?;
     let call = PersistCall::new(&site.config.site, user, season, responses, options)?;
     // Whoever runs this in Python asks the apps about the new questions itself.
-    let persisted = run(site, &call, worker, &mut Vec::new()).await?;
+    let persisted = match run(site, &call, worker, &mut Vec::new()).await {
+        Ok(persisted) => persisted,
+        Err(error) => {
+            // The caller's own Error Log entry goes nowhere with the database away, and no
+            // journal row says that these answers are missing.
+            if let Some(job) = &call.job_id
+                && error.kind() == ErrorKind::Unavailable
+                && !call.is_complete()
+            {
+                report::keep(site, job, &format!("{job}\n{error:?}")).await;
+            }
+            return Err(error);
+        }
+    };
     if call.job_id.is_some() || call.is_complete() {
         sweep::take_along(site, worker).await;
     }
@@ -86,6 +99,7 @@ pub(super) async fn run(
     worker: &str,
     new: &mut Vec<NewQuestions>,
 ) -> Result<Persisted> {
+    refuse_stale(site, call).await?;
     let submission = if call.is_complete() {
         call.submission()?
     } else {
@@ -99,8 +113,32 @@ pub(super) async fn run(
         job_id: call.job_id.clone(),
         submission: Some(submission),
     };
-    let mut outcomes = apply::apply_and_tell(site, &[work], worker, new).await;
+    let mut outcomes = apply::apply_and_tell(site, &[work], worker, Held::Wait, new).await;
     outcomes.remove(0).map(|()| Persisted { processed_count })
+}
+
+/// Refuses a job that comes so late that the journal may have forgotten its submit, and
+/// with it whether it was applied. A row that is there knows.
+pub(super) async fn refuse_stale(site: &Site, call: &PersistCall) -> Result<()> {
+    let days = i64::from(site.config.srs.journal_days - 1);
+    let taken = call.at.map(UtcMicros).or(call.enqueued_at);
+    let oldest = UtcMicros::now().plus_seconds(-days * 86_400);
+    if call.job_id.is_none() || taken.is_none_or(|taken| taken >= oldest) {
+        return Ok(());
+    }
+    let key = SubmissionKey {
+        player: call.user.clone(),
+        submission: call.submission_id(),
+    };
+    let found = MariaDb::within(PATIENCE, journal::find(&site.db, &key)).await?;
+    if found.is_some() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The job is older than {days} days and the journal does not know its submission \
+         {}: it may have been applied already, so it is not applied by itself",
+        key.submission
+    )))
 }
 
 /// The submission as the journal has it: from an earlier delivery, else computed now.
