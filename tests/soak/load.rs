@@ -320,7 +320,11 @@ impl Load {
     ) -> (Micros, Micros, Option<Answer>) {
         let http = Http::new(self.stage.address(door), &self.stage.site.name);
         let call = call(&http);
-        let has_session = student.name.len() > 1 && student.name.as_bytes()[4] % 2 == 0;
+        let has_session = student
+            .sid
+            .as_bytes()
+            .first()
+            .is_some_and(|b| b.is_multiple_of(2));
         let call = match has_session {
             true => call.cookie(student),
             false => call.token(student),

@@ -65,6 +65,8 @@ pub(crate) struct Summary {
     oldest: f64,
     p99: f64,
     outages: Vec<Outage>,
+    /// Submits applied by RQ's worker.
+    by_rq: usize,
 }
 
 impl Summary {
@@ -99,6 +101,13 @@ impl Summary {
             oldest: ages.last().copied().unwrap_or(0.0),
             p99: p99.copied().unwrap_or(0.0),
             outages: figures::outages(evidence),
+            // The module names itself so in the audit.
+            by_rq: evidence
+                .tables
+                .applied
+                .iter()
+                .filter(|a| a.2.starts_with("python-"))
+                .count(),
         }
     }
 
@@ -121,6 +130,7 @@ impl Summary {
         println!("\nseed {}", self.seed);
         println!("  acknowledged submits     {}", self.acknowledged);
         println!("  answered reads           {}", self.reads);
+        println!("  applied by RQ's worker   {}", self.by_rq);
         for (what, count) in &self.refused {
             println!("  {what:<24} {count}");
         }
@@ -145,15 +155,15 @@ impl Summary {
             "  journal age              {:.1} s at most, {:.1} s P99 (faults included)",
             self.oldest, self.p99
         );
-        let after: Vec<String> = self
-            .outages
-            .iter()
-            .map(|outage| format!("{:.1}", outage.normal_after))
-            .collect();
-        println!(
-            "  normal after an outage of the cache: {} s",
-            after.join(", ")
-        );
+        for outage in &self.outages {
+            let first = outage.first_answer.map(|s| format!("{s:.1} s"));
+            println!(
+                "  outage of the cache      first answer after {}, normal {:.1} s after its end ({})",
+                first.unwrap_or_else(|| "never".to_owned()),
+                outage.normal_after,
+                outage.kind,
+            );
+        }
         for (kind, findings) in kinds(verdict) {
             for finding in findings.iter().take(soak.show) {
                 let at = chrono::DateTime::from_timestamp_micros(finding.at).unwrap_or_default();
@@ -186,6 +196,7 @@ impl Summary {
             "good": self.is_good(),
             "acknowledged": self.acknowledged,
             "reads": self.reads,
+            "applied_by_rq": self.by_rq,
             "refused": self.refused,
             "faults": self.faults,
             "lost": self.lost,

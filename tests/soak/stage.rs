@@ -218,7 +218,7 @@ impl Stage {
         if let Some(rule) = &self.plant {
             env.push(("MEMORA_PLANT".to_owned(), rule.clone()));
             // Moments that are too short to be met, longer.
-            let slow = "before_publish=sleep80,load_between=sleep60";
+            let slow = "before_publish=sleep250,load_between=sleep60";
             env.push(("MEMORA_FAILPOINTS".to_owned(), slow.to_owned()));
         }
         let skew = match program {

@@ -91,8 +91,8 @@ pub(crate) async fn evidence(
         journal: journal(&mut conn).await?,
         applied: conn
             .query(
-                "SELECT CAST(player AS CHAR), CAST(submission_id AS CHAR) FROM memora_srs_audit \
-                 WHERE result = 'applied'",
+                "SELECT CAST(player AS CHAR), CAST(submission_id AS CHAR), COALESCE(worker, '') \
+                 FROM memora_srs_audit WHERE result = 'applied'",
             )
             .await?,
     };

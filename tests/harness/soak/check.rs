@@ -91,7 +91,7 @@ impl<'e> Tables<'e> {
         let rows = evidence.tables.rows.iter();
         let rows = rows.map(|r| ((r.player.as_str(), r.question.as_str()), r.state));
         let mut applied = HashMap::new();
-        for (player, submission) in &evidence.tables.applied {
+        for (player, submission, _) in &evidence.tables.applied {
             *applied
                 .entry((player.as_str(), submission.as_str()))
                 .or_default() += 1;

@@ -181,8 +181,8 @@ pub struct Tables {
     pub rows: Vec<Tracked>,
     /// The journal.
     pub journal: Vec<Journaled>,
-    /// The audit: (player, submission), one for each time that it was applied.
-    pub applied: Vec<(String, String)>,
+    /// The audit: player, submission and worker, one for each time that it was applied.
+    pub applied: Vec<(String, String, String)>,
 }
 
 /// A row of the review log.

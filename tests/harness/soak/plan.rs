@@ -178,7 +178,9 @@ fn network(dice: &mut Dice) -> Network {
 fn aimed(rule: &str, dice: &mut Dice) -> Planned {
     let (deeds, lasts) = match rule {
         "no_overlay" => (vec![Deed::StopWorkers, Deed::Evict], 4000),
-        "two_snapshots" | "no_dirty" => (vec![Deed::Evict], 5000),
+        // All are cold at once; without workers nothing is mended.
+        "no_dirty" => (vec![Deed::StopWorkers, Deed::Wipe], 4000),
+        "two_snapshots" => (vec![Deed::Evict], 5000),
         "no_token" => (vec![Deed::StopServer(Server::MariaDb)], 4000),
         "no_instance" => (vec![Deed::OldDump], 2000),
         "ack_before_journal" => {

@@ -121,7 +121,7 @@ fn fault(hits: &[Hit], began: i64, ended: i64) -> Fault {
 
 /// Two questions are due at 10 and 20; at 100 the first is answered and is due at 1000.
 fn good() -> Evidence {
-    let applied = (ANN.to_owned(), "s-1".to_owned());
+    let applied = (ANN.to_owned(), "s-1".to_owned(), "worker".to_owned());
     Evidence {
         start: vec![tracked("a", state(0, 10)), tracked("b", state(0, 20))],
         submits: vec![submit("s-1", "a", vec![one_try(100, 101, ack(false))])],
@@ -168,7 +168,8 @@ fn again(e: &mut Evidence, began: i64, base: Option<i64>, after: State) {
     e.submits.push(submit("s-2", "a", tries));
     e.tables.log.push(logged("s-2", "a", base, after));
     e.tables.journal.push(journaled("s-2", began, began));
-    e.tables.applied.push((ANN.to_owned(), "s-2".to_owned()));
+    let applied = (ANN.to_owned(), "s-2".to_owned(), "worker".to_owned());
+    e.tables.applied.push(applied);
     e.tables.rows[0].state = e.tables.rows[0].state.max(after);
 }
 
