@@ -55,7 +55,7 @@ pub(crate) async fn play(
         recorder.fault(Fault {
             kind: kinds.into_iter().collect::<Vec<_>>().join(" + "),
             hits,
-            outage: planned.deeds.iter().any(|deed| deed.is_outage()),
+            away: planned.deeds.iter().flat_map(|deed| deed.away()).collect(),
             declared: planned.deeds.contains(&Deed::LoseBoth),
             began,
             ended: UtcMicros::now().0,

@@ -213,13 +213,13 @@ fn judge_states(
                         verdict.doubled.push(finding(at, what));
                     }
                     Some(Broken::Base) => {
-                        let what = format!(
-                            "{id} was computed from a state before one that it had to know"
-                        );
+                        let since = known.since(at, &evidence.submits);
+                        let what = format!("{id} was computed from a state that was over {since}");
                         verdict.stale.push(finding(at, what));
                     }
                     Some(Broken::Order) if submit.acknowledged().is_some() => {
-                        let what = format!("{id} was overruled by a review that came before it");
+                        let since = known.since(at, &evidence.submits);
+                        let what = format!("{id} was overruled by what stood {since}");
                         verdict.lost.push(finding(at, what));
                     }
                     Some(Broken::Order) | None => {}

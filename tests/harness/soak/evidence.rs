@@ -162,8 +162,8 @@ pub struct Fault {
     pub kind: String,
     /// What it hit.
     pub hits: Vec<Hit>,
-    /// Whether the server that it hit was away for everybody, in whatever way.
-    pub outage: bool,
+    /// Servers that were away for everybody.
+    pub away: Vec<Hit>,
     /// Whether it is the declared double fault, which may lose what was acknowledged.
     pub declared: bool,
     /// When it began.

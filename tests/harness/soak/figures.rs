@@ -30,7 +30,7 @@ pub fn journal_ages(evidence: &Evidence) -> Vec<f64> {
 /// Each time that the cache was away for all.
 pub fn outages(evidence: &Evidence) -> Vec<Outage> {
     let faults = &evidence.faults;
-    let of_cache = |fault: &&Fault| fault.outage && fault.hits.contains(&Hit::Cache);
+    let of_cache = |fault: &&Fault| fault.away.contains(&Hit::Cache);
     let outage = |fault: &Fault| {
         let later = faults
             .iter()

@@ -119,11 +119,29 @@ impl Question {
     /// The state that must show at this time, or a higher one; `None` if it need not be
     /// known at all.
     pub fn required(&self, at: Micros) -> Option<State> {
-        let visible = self
-            .made
-            .iter()
-            .filter(|made| made.visible.is_some_and(|v| v < at));
-        visible.map(|made| made.state).max()
+        self.latest(at).map(|made| made.state)
+    }
+
+    fn latest(&self, at: Micros) -> Option<&Made> {
+        let visible = |made: &&Made| made.visible.is_some_and(|v| v < at);
+        let visible = self.made.iter().filter(visible);
+        visible.max_by_key(|made| made.state)
+    }
+
+    /// What had to be known at this time, for a person.
+    pub fn since(&self, at: Micros, submits: &[Submit]) -> String {
+        let latest = self.latest(at).and_then(|made| made.submit);
+        let Some(submit) = latest.map(|index| &submits[index]) else {
+            return "since the start".to_owned();
+        };
+        let degraded = submit.acks().all(|(_, ack)| ack.degraded);
+        let ago = at - submit.acknowledged().unwrap_or(at);
+        format!(
+            "since {}, acknowledged {:.3} s before{}",
+            submit.id,
+            ago as f64 / SECOND as f64,
+            if degraded { " (degraded)" } else { "" }
+        )
     }
 
     /// The states that may show in a read from `began` to `ended`, and whether it may as

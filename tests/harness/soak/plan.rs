@@ -226,12 +226,14 @@ impl Deed {
         }
     }
 
-    /// Whether a server is away for everybody.
-    pub fn is_outage(self) -> bool {
-        matches!(
-            self,
-            Self::KillServer(_) | Self::StopServer(_) | Self::OldDump | Self::LoseBoth
-        )
+    /// Servers that are away for everybody.
+    pub fn away(self) -> Vec<Hit> {
+        match self {
+            Self::KillServer(server) | Self::StopServer(server) => vec![server.into()],
+            Self::OldDump => vec![Hit::Cache],
+            Self::LoseBoth => vec![Hit::MariaDb, Hit::Queue],
+            _ => Vec::new(),
+        }
     }
 
     /// Its kind, for a summary.

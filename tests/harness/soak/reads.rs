@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::check::{Finding, Verdict};
-use super::evidence::{Evidence, Micros, Outcome, Read, Session, State};
+use super::evidence::{Evidence, Outcome, Read, Session, State};
 use super::history::{History, Student};
 
 /// Questions that a degraded answer has at most.
@@ -26,9 +26,8 @@ pub(super) fn judge(evidence: &Evidence, history: &History<'_>, verdict: &mut Ve
             continue;
         };
         verdict.reads += 1;
-        let skew = evidence.skews.get(read.door).copied().unwrap_or(0);
         let fault = match history.students.get(read.player.as_str()) {
-            Some(student) => fault_of(read, session, student, skew),
+            Some(student) => fault_of(read, session, student, evidence),
             None => None,
         };
         let finding = |what: &str| Finding {
@@ -48,7 +47,13 @@ pub(super) fn judge(evidence: &Evidence, history: &History<'_>, verdict: &mut Ve
     }
 }
 
-fn fault_of(read: &Read, session: &Session, student: &Student<'_>, skew: Micros) -> Option<Fault> {
+fn fault_of(
+    read: &Read,
+    session: &Session,
+    student: &Student<'_>,
+    evidence: &Evidence,
+) -> Option<Fault> {
+    let skew = evidence.skews.get(read.door).copied().unwrap_or(0);
     let (low, high) = (read.began + skew, read.ended + skew);
     let shown: HashMap<&str, usize> = session
         .questions
@@ -82,7 +87,10 @@ fn fault_of(read: &Read, session: &Session, student: &Student<'_>, skew: Micros)
             .iter()
             .any(is_shown)
         {
-            return Some(Fault::Stale(format!("shows a state of {id} that was over")));
+            let since = known.since(read.began, &evidence.submits);
+            return Some(Fault::Stale(format!(
+                "shows a state of {id} that was over {since}"
+            )));
         }
         if question.due > high {
             return Some(Fault::Stale(format!("shows {id}, which is not due")));
@@ -104,7 +112,8 @@ fn fault_of(read: &Read, session: &Session, student: &Student<'_>, skew: Micros)
             .iter()
             .all(|state| last.is_some_and(|last| state.due < last));
         if surely && (whole || within) && !shown.contains_key(id) {
-            return Some(Fault::Stale(format!("lacks {id}, which is due")));
+            let since = known.since(read.began, &evidence.submits);
+            return Some(Fault::Stale(format!("lacks {id}, which is due {since}")));
         }
     }
     let total = session.total;

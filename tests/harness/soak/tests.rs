@@ -112,7 +112,7 @@ fn fault(hits: &[Hit], began: i64, ended: i64) -> Fault {
     Fault {
         kind: "some".to_owned(),
         hits: hits.to_vec(),
-        outage: true,
+        away: hits.to_vec(),
         declared: false,
         began: began * SECOND,
         ended: ended * SECOND,
