@@ -29,6 +29,7 @@ mod schedule;
 mod served;
 mod server;
 mod sites;
+mod soak;
 mod story;
 mod submit;
 mod sweep;

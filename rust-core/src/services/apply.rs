@@ -284,6 +284,9 @@ async fn make_partitions(site: &Site, missing: &[Season]) -> Result<(), mysql_as
 
 /// Shows the states in the cache, student by student; whether each row is there now.
 async fn show(site: &Site, rows: &[Submission]) -> Vec<bool> {
+    if failpoint::planted("no_reassert") {
+        return vec![true; rows.len()];
+    }
     let mut students: BTreeMap<(&Player, &Season), Vec<QuestionState>> = BTreeMap::new();
     for row in rows {
         students

@@ -132,6 +132,7 @@ pub(super) async fn hand_off(site: &Arc<Site>, ours: Submission) -> Result<Submi
         Err(refused())
     };
     match journaled {
+        Err(_) if failpoint::planted("ack_before_journal") => Ok(submission),
         Ok(Inserted::Yes) => Ok(submission),
         Ok(Inserted::Taken) => winner(site, &submission).await,
         Err(_) if ahead_unread => Err(unreadable()),

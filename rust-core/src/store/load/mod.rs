@@ -114,6 +114,9 @@ pub async fn due(
     limit: usize,
 ) -> Result<DuePage> {
     failpoint::hit(whose.site, "load_read").await?;
+    if failpoint::planted("two_snapshots") {
+        return due_of_all(db, whose, over, subject, now, limit).await;
+    }
     let mut conn = db.conn().await?;
     let mut options = TxOpts::new();
     options
@@ -131,6 +134,9 @@ pub async fn due(
     let mut batches = over;
     for payload in &payloads {
         batches.push(rows::batch(payload)?);
+    }
+    if failpoint::planted("no_overlay") {
+        batches.clear();
     }
     let overlay = latest(&batches);
 
@@ -258,8 +264,45 @@ async fn rows_of(
         .collect()
 }
 
+/// As [`due()`], for a build that breaks the rule of one snapshot on purpose.
+async fn due_of_all(
+    db: &MariaDb,
+    whose: Whose<'_>,
+    over: Vec<Batch>,
+    subject: Option<&str>,
+    now: UtcMicros,
+    limit: usize,
+) -> Result<DuePage> {
+    let mut questions = all(db, whose, over).await?;
+    questions.retain(|s| s.due <= now && subject.is_none_or(|x| s.subject.as_deref() == Some(x)));
+    questions.sort_by(|a, b| (a.due, &a.question).cmp(&(b.due, &b.question)));
+    let total = questions.len() as u64;
+    questions.truncate(limit);
+    Ok(DuePage { total, questions })
+}
+
 /// Runs a `states.sql` statement: (unapplied batches, rows).
 async fn one_snapshot(
+    db: &MariaDb,
+    sql: &str,
+    params: Vec<Value>,
+    zone: SiteZone,
+    over: Vec<Batch>,
+) -> Result<(Vec<Batch>, Vec<QuestionState>)> {
+    if failpoint::planted("two_snapshots") {
+        let (_, rows) = snapshot(db, sql, params.clone(), zone, over.clone()).await?;
+        failpoint::hit("", "load_between").await?;
+        let (overlay, _) = snapshot(db, sql, params, zone, over).await?;
+        return Ok((overlay, rows));
+    }
+    let (overlay, rows) = snapshot(db, sql, params, zone, over).await?;
+    match failpoint::planted("no_overlay") {
+        true => Ok((Vec::new(), rows)),
+        false => Ok((overlay, rows)),
+    }
+}
+
+async fn snapshot(
     db: &MariaDb,
     sql: &str,
     params: Vec<Value>,
