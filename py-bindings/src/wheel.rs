@@ -50,8 +50,9 @@ impl Wheel {
     /// The wheel, if it is free.
     pub(crate) fn take(&self) -> Option<Turn<'_>> {
         self.turns.fetch_add(1, Ordering::Relaxed);
-        let free = !self.taken.swap(true, Ordering::SeqCst);
-        free.then_some(Turn(self))
+        let taken = self.taken.swap(true, Ordering::SeqCst);
+        // A turn that is not one must not even be made: dropping it would free the wheel.
+        (!taken).then(|| Turn(self))
     }
 
     /// Has this thread told, by unparking it, when the wheel is free. Whoever stands in line
@@ -128,5 +129,20 @@ impl Drop for Place<'_> {
         self.0.line().retain(|waiting| waiting.id() != here);
         // It may have been this thread that was told.
         self.0.pass_on();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asking_for_a_taken_wheel_leaves_it_taken() {
+        let wheel = Wheel::default();
+        let turn = wheel.take().unwrap();
+        assert!(wheel.take().is_none());
+        assert!(wheel.take().is_none());
+        drop(turn);
+        assert!(wheel.take().is_some());
     }
 }

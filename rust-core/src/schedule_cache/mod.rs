@@ -39,7 +39,7 @@ use redis::Value;
 
 use crate::servers::redis::RedisLink;
 use crate::types::{Player, QuestionState, Season, UtcMicros};
-use crate::{Error, Result};
+use crate::{Error, Result, failpoint};
 
 /// Format of marker and details; another format means that the key does not exist.
 const FORMAT: &str = "srs1";
@@ -146,7 +146,7 @@ impl ScheduleCache {
             call.key(keys.subject(subject));
         }
         call.arg(&self.own).arg(now.to_score()).arg(limit);
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         if !reply.complete()? {
             return Ok(Lookup::Incomplete);
         }
@@ -187,7 +187,7 @@ impl ScheduleCache {
         for id in ids {
             call.arg(id).arg(&details::fingerprint(id)[..]);
         }
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         if !reply.complete()? {
             return Ok(Lookup::Incomplete);
         }
@@ -222,8 +222,12 @@ impl ScheduleCache {
         states: &[QuestionState],
     ) -> Result<Applied> {
         let keys = self.keys(player, season);
+        let lease = match failpoint::planted("no_dirty") {
+            true => format!("{}:none", keys.lease()),
+            false => keys.lease(),
+        };
         let mut call = scripts::APPLY.key(&keys.schedule);
-        call.key(keys.details()).key(keys.lease());
+        call.key(keys.details()).key(lease);
         call.arg(&self.own).arg(keys.subject_prefix());
         for state in states {
             let id = state.question.as_str();
@@ -235,7 +239,7 @@ impl ScheduleCache {
                 .arg(state.subject.as_deref().unwrap_or_default())
                 .arg(state.topic.as_deref().unwrap_or_default());
         }
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         let complete = reply.complete()?;
         let _written = reply.int()?;
         let largest = u64::try_from(reply.int()?).unwrap_or(0);
@@ -266,7 +270,7 @@ impl ScheduleCache {
                 .arg(subject.unwrap_or_default())
                 .arg(topic.unwrap_or_default());
         }
-        Reply::new(self.link.script(&call).await?)?.complete()?;
+        Reply::new(self.link.told(&mut call).await?)?.complete()?;
         Ok(())
     }
 
@@ -287,7 +291,7 @@ impl ScheduleCache {
         let mut call = scripts::INVALIDATE.key(&keys.schedule);
         call.key(keys.details()).key(keys.lease());
         call.arg(&self.own).arg(keys.subject_prefix());
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         match reply.int()? {
             // Nobody of this site believes it.
             FOREIGN => Ok(false),

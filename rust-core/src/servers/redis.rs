@@ -16,7 +16,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
     ScriptInvocation,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
@@ -34,6 +34,9 @@ const COME_BACK: Duration = Duration::from_secs(5);
 
 struct Link {
     id: u64,
+    /// The server process at the other end, which cannot become another; empty if it does
+    /// not say. Asked for when first needed.
+    run_id: OnceCell<String>,
     connection: MultiplexedConnection,
 }
 
@@ -205,6 +208,21 @@ impl RedisLink {
         self.settle(&link, result)
     }
 
+    /// As [`Self::script`], telling the script as its last argument which server process it
+    /// is on (`run_id`). That cannot change while the connection lasts, and asking inside of
+    /// the script takes Redis longer than most of what our scripts do.
+    ///
+    /// # Errors
+    /// As [`Self::script`].
+    pub async fn told<T: FromRedisValue>(&self, script: &mut ScriptInvocation<'_>) -> Result<T> {
+        let link = self.link().await?;
+        let mut connection = link.connection.clone();
+        let run_id = link.run_id.get_or_init(|| run_id(&mut connection)).await;
+        script.arg(run_id);
+        let result = script.invoke_async(&mut link.connection.clone()).await;
+        self.settle(&link, result)
+    }
+
     /// Closes the connection, once nobody waits for an answer over it; the next command
     /// opens another.
     pub fn rest(&self) {
@@ -258,7 +276,11 @@ impl RedisLink {
             }
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let link = Arc::new(Link { id, connection });
+        let link = Arc::new(Link {
+            id,
+            run_id: OnceCell::new(),
+            connection,
+        });
         self.current.store(Some(link.clone()));
         Ok(link)
     }
@@ -298,4 +320,15 @@ impl RedisLink {
         let before = self.current.compare_and_swap(&current, None);
         before.as_ref().is_some_and(|l| l.id == link.id)
     }
+}
+
+/// Which process this is. Whoever may not ask is told nothing; a connection that breaks
+/// over it fails at its first command.
+async fn run_id(connection: &mut MultiplexedConnection) -> String {
+    let asked: redis::RedisResult<redis::InfoDict> = redis::cmd("INFO")
+        .arg("server")
+        .query_async(connection)
+        .await;
+    let info = asked.ok();
+    info.and_then(|info| info.get("run_id")).unwrap_or_default()
 }
