@@ -32,6 +32,7 @@ mod runtime;
 mod scheduling;
 mod schema;
 mod unbuilt;
+mod wheel;
 
 use pyo3::prelude::*;
 

@@ -15,6 +15,7 @@ mod journal;
 mod limits;
 mod manage;
 mod migrate;
+mod monitor;
 mod outages;
 mod persist;
 mod players;

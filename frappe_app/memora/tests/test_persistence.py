@@ -76,6 +76,9 @@ class TestPersistence(MemoraTestCase):
 		bad = [{"question_id": "good", "quality": 4}, {"question_id": "bad", "quality": 9}]
 		with self.refused(frappe.ValidationError, "1", "quality"):
 			srs_persistence.persist_review_batch(bad, self.ann, self.season)
+		done = SRSPersistenceService().persist_review_batch(bad, self.ann, self.season)
+		self.assertEqual((done["success"], done["processed_count"]), (False, 0))
+		self.assertIn("quality", done["error"])
 		self.assertEqual(self.rows(self.ann), {})
 
 	def test_a_single_answer_is_in_the_table_at_once(self):

@@ -28,6 +28,7 @@
 //! | `encryption_key` | Fernet key of API secrets | none |
 //! | `maintenance_mode` | requests are answered 503 | off |
 //! | `ignore_csrf` | CSRF tokens are not checked | off |
+//! | `monitor` | answers carry `X-Frappe-Request-Id` (Frappe 15, 16) | off |
 //! | `extra_config`, `deny_multiple_sessions`, `rate_limit`, `allow_reads_during_maintenance` in maintenance | the sidecar leaves every request to Frappe | off |
 //!
 //! Variables: `FRAPPE_REDIS_CACHE`, `FRAPPE_REDIS_QUEUE`, `FRAPPE_DB_TYPE`,
@@ -188,6 +189,8 @@ pub struct SiteConfig {
     pub maintenance_mode: bool,
     /// CSRF is not checked (`ignore_csrf`).
     pub ignore_csrf: bool,
+    /// Answers name their request (`monitor`, Frappe 15 and later).
+    pub monitor: bool,
     /// Which Frappe is installed.
     pub frappe: FrappeVersion,
     /// Major version of the installed RQ, which decides the form of job ids.

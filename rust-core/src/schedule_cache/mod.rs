@@ -118,6 +118,11 @@ impl ScheduleCache {
         Keys::new(&self.prefix, player, season)
     }
 
+    /// Gives up the connection ([`RedisLink::rest`]).
+    pub fn rest(&self) {
+        self.link.rest();
+    }
+
     /// The `limit` most overdue questions at `now`, of one subject if given, with the true
     /// total. One round trip.
     ///

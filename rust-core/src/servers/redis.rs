@@ -102,6 +102,12 @@ impl RedisLink {
         self.settle(&link, result)
     }
 
+    /// Closes the connection, once nobody waits for an answer over it; the next command
+    /// opens another.
+    pub fn rest(&self) {
+        self.current.store(None);
+    }
+
     async fn link(&self) -> Result<Arc<Link>> {
         if let Some(link) = self.current.load_full() {
             return Ok(link);

@@ -107,6 +107,14 @@ impl Site {
         }
     }
 
+    /// Gives up the connections that nobody uses now.
+    pub(super) async fn rest(&self) {
+        self.cache_redis.rest();
+        self.cache.rest();
+        self.queue_redis.rest();
+        self.db.rest().await;
+    }
+
     /// A turn to read schedules on MariaDB: so many at once (`srs_mariadb_loads`), and
     /// nobody waits longer than two seconds for it.
     ///

@@ -28,6 +28,7 @@ fn a_real_frappe_15_site_is_read_as_it_is() {
         encryption_key: Some(Secret::new("ZA6r_SlM2Dt1S-Bjv2FUEuxNzpnqfsLOw344TAfHpBU=")),
         maintenance_mode: false,
         ignore_csrf: false,
+        monitor: false,
         frappe: FrappeVersion::V15,
         rq_major: 1,
         decline_all: None,

@@ -53,24 +53,11 @@ local function standing(key, own)
 end
 
 local function number(bytes)
-  local n = 0
-  for i = 1, #bytes do
-    n = n * 256 + string.byte(bytes, i)
-  end
-  return n
+  return (struct.unpack('>I' .. #bytes, bytes))
 end
 
 local function two_bytes(n)
-  return string.char(math.floor(n / 256), n % 256)
-end
-
-local function seven_bytes(n)
-  local out = {}
-  for i = 7, 1, -1 do
-    out[i] = string.char(n % 256)
-    n = math.floor(n / 256)
-  end
-  return table.concat(out)
+  return struct.pack('>I2', n)
 end
 
 -- Token and bucket count of the details; nil when there are none.
