@@ -42,7 +42,7 @@ pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, PERSIST_METHOD, encode_data};
 pub use job_id::{hash_of_job, persistence_job_id};
 pub use outcome::{JobOutcome, job_outcome};
 pub use producer::{Enqueued, Producer, Requeued, own_queues};
-pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
+pub use worker::{Command, Kept, QueueWorker, State, TakenJob, WorkerOptions};
 
 /// Whether RQ of this major version records each run of a job as an execution of its
 /// own, and so has other members in its registry of started jobs.

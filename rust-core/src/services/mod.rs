@@ -6,11 +6,13 @@
 mod answers;
 pub mod apply;
 pub mod fill;
+pub mod housekeeping;
 pub mod journal;
 pub mod partitions;
 pub mod persist;
 pub mod players;
 mod prior;
+pub mod purge;
 pub mod question_info;
 pub mod read;
 mod report;

@@ -33,7 +33,7 @@ use crate::servers::mariadb::MariaDb;
 use crate::store::apply::{Held, Work};
 use crate::store::journal::{self, Inserted};
 use crate::types::{SubmissionId, UtcMicros};
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// How long looking for the journal row may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -96,6 +96,7 @@ pub(super) async fn run(
     worker: &str,
     new: &mut Vec<NewQuestions>,
 ) -> Result<Persisted> {
+    refuse_stale(site, call).await?;
     let submission = if call.is_complete() {
         call.submission()?
     } else {
@@ -111,6 +112,30 @@ pub(super) async fn run(
     };
     let mut outcomes = apply::apply_and_tell(site, &[work], worker, Held::Wait, new).await;
     outcomes.remove(0).map(|()| Persisted { processed_count })
+}
+
+/// Refuses a job that comes so late that the journal may have forgotten its submit, and
+/// with it whether it was applied. A row that is there knows.
+pub(super) async fn refuse_stale(site: &Site, call: &PersistCall) -> Result<()> {
+    let days = i64::from(site.config.srs.journal_days - 1);
+    let taken = call.at.map(UtcMicros).or(call.enqueued_at);
+    let oldest = UtcMicros::now().plus_seconds(-days * 86_400);
+    if call.job_id.is_none() || taken.is_none_or(|taken| taken >= oldest) {
+        return Ok(());
+    }
+    let key = SubmissionKey {
+        player: call.user.clone(),
+        submission: call.submission_id(),
+    };
+    let found = MariaDb::within(PATIENCE, journal::find(&site.db, &key)).await?;
+    if found.is_some() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The job is older than {days} days and the journal does not know its submission \
+         {}: it may have been applied already, so it is not applied by itself",
+        key.submission
+    )))
 }
 
 /// The submission as the journal has it: from an earlier delivery, else computed now.
