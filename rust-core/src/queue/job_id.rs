@@ -82,6 +82,13 @@ pub(super) fn token_hash(player: &Player, submission: &SubmissionId) -> String {
     hash
 }
 
+/// Names a student's season within a site, for the entries of what is not journaled.
+pub(super) fn schedule_hash(player: &Player, season: &Season) -> String {
+    let mut hash = hash(&[player.as_str(), season.as_str()]);
+    hash.truncate(TOKEN_DIGITS);
+    hash
+}
+
 /// The submission id of a job that carries none: its own id without the site, or a hash
 /// of it where that is no submission id.
 ///

@@ -62,8 +62,16 @@ impl MariaDb {
     /// # Errors
     /// `Unavailable` if none can be had within two seconds.
     pub async fn conn(&self) -> Result<Conn> {
+        self.conn_within(CHECKOUT_TIMEOUT).await
+    }
+
+    /// As [`Self::conn`], for who can wait longer, or not as long.
+    ///
+    /// # Errors
+    /// `Unavailable` if none can be had within `limit`.
+    pub async fn conn_within(&self, limit: Duration) -> Result<Conn> {
         let pool = self.pool.load_full();
-        match timeout(CHECKOUT_TIMEOUT, pool.get_conn()).await {
+        match timeout(limit, pool.get_conn()).await {
             Ok(conn) => conn.map_err(|e| {
                 Error::unavailable("The database is not available", Duration::from_secs(1))
                     .with_source(e)

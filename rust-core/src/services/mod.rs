@@ -5,7 +5,9 @@
 
 mod answers;
 pub mod apply;
+mod bounded;
 pub mod fill;
+mod handoff;
 pub mod housekeeping;
 pub mod journal;
 pub mod partitions;
@@ -14,9 +16,13 @@ pub mod players;
 mod prior;
 pub mod purge;
 pub mod question_info;
+mod raw;
 pub mod read;
+mod record;
+pub mod recovery;
 mod report;
 pub mod request;
+mod safe_mode;
 pub mod schedule;
 pub mod schema;
 mod seasons;
@@ -24,6 +30,8 @@ pub mod site;
 pub mod sites;
 pub mod submit;
 pub mod sweep;
+pub mod unjournaled;
+pub mod upkeep;
 mod who;
 pub mod worker;
 

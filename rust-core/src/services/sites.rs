@@ -128,6 +128,13 @@ impl Sites {
         config::site_names(&self.sites_path)
     }
 
+    /// The sites that are open, whoever asked for them.
+    pub fn opened(&self) -> Vec<Arc<Site>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let answers = entries.values().filter_map(|entry| entry.last_answer());
+        answers.filter_map(Result::ok).collect()
+    }
+
     fn known(&self, name: &str) -> Option<Arc<Entry>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.get(name).cloned()
@@ -298,7 +305,7 @@ fn open(
     for warning in warnings {
         tracing::warn!(site = name, "{warning}");
     }
-    let site = Site::open(config)?;
+    let site = Site::open_after(config, before.map(|site| &**site))?;
     match before {
         Some(_) => tracing::info!(
             site = name,

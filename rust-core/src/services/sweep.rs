@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::apply::{self, NewQuestions};
-use super::{Site, question_info, report};
+use super::{Site, question_info, recovery, report, unjournaled};
 use crate::queue::Requeued;
 use crate::servers::mariadb::MariaDb;
 use crate::store::apply::{Held, Work};
@@ -42,7 +42,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// `Unavailable` if the database is away.
 pub async fn sweep(site: &Site, worker: &str, max_rows: u32) -> Result<u64> {
-    run(site, worker, A_MOMENT_S, 0, max_rows).await
+    let applied = run(site, worker, A_MOMENT_S, 0, max_rows).await?;
+    // Where nothing runs but Frappe, nobody else looks.
+    recovery::look_for_rows(site).await;
+    Ok(applied)
 }
 
 /// Sweeps as those do who come by every few seconds: rows whose job is 30 seconds late get
@@ -67,6 +70,14 @@ pub(super) async fn take_along(site: &Site, worker: &str) {
 }
 
 async fn run(site: &Site, worker: &str, seconds: u32, youth: u32, max_rows: u32) -> Result<u64> {
+    // First what has no row yet: left by processes that died.
+    if let Err(error) = unjournaled::look(site).await {
+        tracing::warn!(
+            site = site.config.site,
+            ?error,
+            "Spool and queue could not be looked through"
+        );
+    }
     let (mut applied, mut left) = (0, max_rows);
     let mut new: Vec<NewQuestions> = Vec::new();
     while left > 0 {

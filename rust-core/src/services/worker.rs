@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::batch::{Ended, run_jobs};
-use super::{Site, Sites, housekeeping};
+use super::{Site, Sites, housekeeping, recovery};
 use crate::Result;
 use crate::config::Secret;
 use crate::queue::{Command, QueueWorker, TakenJob, WorkerOptions, own_queues};
@@ -120,10 +120,12 @@ pub async fn run(
         }
         std::future::pending::<()>().await;
     };
+    let keeper = tokio::spawn(recovery::keep(sites.clone()));
     tokio::select! {
         _ = join_all(loops) => {}
         () = signals => {}
     }
+    keeper.abort();
     Ok(())
 }
 

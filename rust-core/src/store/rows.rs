@@ -2,7 +2,7 @@
 
 use mysql_async::{Row, Value, from_value_opt};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, SubmissionKey};
 use crate::site_time::SiteZone;
 use crate::types::{QuestionId, QuestionState, Stability, UtcMicros, Version};
 use crate::{Error, Result};
@@ -46,7 +46,7 @@ fn moment(row: &mut Row, at: usize, zone: SiteZone) -> Result<Option<UtcMicros>>
 pub(super) fn batch(payload: &[u8]) -> Result<Batch> {
     let batch: Batch = serde_json::from_slice(payload)
         .map_err(|e| Error::internal("A journal row cannot be read").with_source(e))?;
-    if batch.v > crate::batch::FORMAT {
+    if !batch.is_known_format() {
         return Err(Error::internal(format!(
             "A journal row has format {}, newer than this program",
             batch.v
@@ -90,4 +90,22 @@ pub(super) fn marks(n: usize) -> String {
     let mut out = "?, ".repeat(n);
     out.truncate(out.len().saturating_sub(2));
     out
+}
+
+/// `(player = ? AND submission_id = ?) OR …`: MariaDB walks the journal's primary key for
+/// this, but not for a list of row constructors.
+pub(super) fn key_marks(n: usize) -> String {
+    vec!["(player = ? AND submission_id = ?)"; n].join(" OR ")
+}
+
+/// The parameters of [`key_marks`].
+pub(super) fn key_params<'a>(keys: impl IntoIterator<Item = &'a SubmissionKey>) -> Vec<Value> {
+    keys.into_iter()
+        .flat_map(|key| {
+            [
+                Value::Bytes(key.player.as_str().as_bytes().to_vec()),
+                Value::Bytes(key.submission.as_str().as_bytes().to_vec()),
+            ]
+        })
+        .collect()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use memora_core::services::{Sites, housekeeping};
+use memora_core::services::{Sites, housekeeping, upkeep};
 use tokio::net::TcpListener;
 
 use super::stop_signal;
@@ -60,8 +60,10 @@ impl Serve {
             let name = format!("sidecar-{}", std::process::id());
             tokio::spawn(async move { housekeeping::run(&sites, &[], &name, HOUSEKEEPING).await })
         };
+        let upkeep = tokio::spawn(upkeep::run(sites.clone()));
         server::run(listener, sites, options, stop).await;
         housekeeping.abort();
+        upkeep.abort();
         Ok(())
     }
 }

@@ -26,8 +26,9 @@ pub use crate::queue::JobOptions;
 use self::items::Given;
 use super::answers::Answers;
 use super::apply::{self, NewQuestions};
-use super::{Site, prior, report, submit, sweep, who};
-use crate::batch::{Attempt, Batch, Door, FORMAT, Submission, SubmissionKey};
+use super::prior::{self, Asked};
+use super::{Site, handoff, report, sweep, who};
+use crate::batch::{Attempt, Batch, Door, Submission, SubmissionKey};
 use crate::queue::PersistCall;
 use crate::servers::mariadb::MariaDb;
 use crate::store::apply::{Held, Work};
@@ -37,6 +38,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// How long looking for the journal row may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long writing it may take: nobody waits for an answer.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,20 +157,21 @@ async fn journaled(site: &Site, call: &PersistCall, id: &SubmissionId) -> Result
         fingerprint: call
             .fingerprint
             .unwrap_or_else(|| items::fingerprint(&given)),
-        batch: Batch {
-            v: FORMAT,
-            door: call.door.unwrap_or(Door::Python),
-            at: now.0,
-            items: Vec::new(),
-        },
+        batch: Batch::new(call.door.unwrap_or(Door::Python), now.0, Vec::new()),
     };
     let found = MariaDb::within(PATIENCE, journal::find(&site.db, &submission.key));
     if found.await?.is_some() {
-        return submit::winner(site, &submission).await;
+        return handoff::winner(site, &submission).await;
     }
     let zone = site.zone(now).await?;
     let ids: Vec<&str> = given.iter().map(Given::question_id).collect();
-    let prior = prior::find(site, &submission.key.player, &season, zone, &ids).await?;
+    let asked = Asked {
+        player: &submission.key.player,
+        season: &season,
+        zone,
+        answered: &ids,
+    };
+    let prior = prior::find(site, asked).await?;
     // A time that is still to come would keep all that comes before it from counting.
     let taken = call.at.map(UtcMicros).or(call.enqueued_at);
     let at = taken.map_or(now, |at| at.min(now));
@@ -180,8 +184,8 @@ async fn journaled(site: &Site, call: &PersistCall, id: &SubmissionId) -> Result
     }
     submission.batch.at = at.0;
     submission.batch.items = answers.into_items();
-    match submit::write_journal(site, &submission).await? {
+    match handoff::write_journal(site, &submission, JOURNAL_PATIENCE).await? {
         Inserted::Yes => Ok(submission),
-        Inserted::Taken => submit::winner(site, &submission).await,
+        Inserted::Taken => handoff::winner(site, &submission).await,
     }
 }

@@ -10,7 +10,7 @@ mod write;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, IsolationLevel, Params, Row, Transaction, TxOpts, Value};
 
-use super::journal::{self, key_marks, key_params};
+use super::journal;
 use super::rows;
 use crate::Result;
 use crate::batch::{Submission, SubmissionKey};
@@ -83,11 +83,12 @@ pub async fn begin<'c>(
         tx.exec_drop(sql, Params::Positional(params)).await?;
     }
     let keys: Vec<&SubmissionKey> = work.iter().map(|w| &w.key).collect();
-    let mut sql = include_str!("lock.sql").replace("{keys}", &key_marks(keys.len()));
+    let mut sql = include_str!("lock.sql").replace("{keys}", &rows::key_marks(keys.len()));
     if held == Held::Skip {
         sql.push_str(" SKIP LOCKED");
     }
-    let found: Vec<Row> = tx.exec(sql, Params::Positional(key_params(&keys))).await?;
+    let params = Params::Positional(rows::key_params(keys.iter().copied()));
+    let found: Vec<Row> = tx.exec(sql, params).await?;
     let rows = found
         .into_iter()
         .map(|mut row| journal::submission(&mut row))
@@ -132,12 +133,22 @@ impl Applying<'_> {
             if keys.is_empty() {
                 continue;
             }
-            let sql = include_str!("done.sql").replace("{keys}", &key_marks(keys.len()));
+            let sql = include_str!("done.sql").replace("{keys}", &rows::key_marks(keys.len()));
             let mut params = vec![Value::from(known)];
-            params.extend(key_params(&keys));
+            params.extend(rows::key_params(keys.iter().copied()));
             self.tx.exec_drop(sql, Params::Positional(params)).await?;
         }
         self.tx.commit().await
+    }
+
+    /// Gives the locks back and leaves the rows that were made; nothing else has changed.
+    ///
+    /// # Errors
+    /// A server's error; whether the commit took place is then unknown.
+    pub async fn keep(self) -> Result<Vec<Submission>, mysql_async::Error> {
+        let Self { tx, rows } = self;
+        tx.commit().await?;
+        Ok(rows)
     }
 
     /// Gives the locks back; nothing has changed.

@@ -3,7 +3,7 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{IsolationLevel, Params, Row, TxOpts, Value};
 
-use super::{key, key_marks, key_params};
+use super::key;
 use crate::Result;
 use crate::batch::SubmissionKey;
 use crate::servers::mariadb::MariaDb;
@@ -67,8 +67,8 @@ pub async fn claim(
             Err(_) => unreadable.push(raw),
         }
     }
-    let sql =
-        include_str!("claimed.sql").replace("{keys}", &key_marks(claimed.len() + unreadable.len()));
+    let sql = include_str!("claimed.sql")
+        .replace("{keys}", &rows::key_marks(claimed.len() + unreadable.len()));
     tx.exec_drop(sql, Params::Positional(params)).await?;
     tx.commit().await?;
     for [player, submission] in unreadable {
@@ -88,9 +88,9 @@ pub async fn has_job(db: &MariaDb, keys: &[&SubmissionKey], seconds: u32) -> Res
         return Ok(());
     }
     let mut conn = db.conn().await?;
-    let sql = include_str!("queued.sql").replace("{keys}", &key_marks(keys.len()));
+    let sql = include_str!("queued.sql").replace("{keys}", &rows::key_marks(keys.len()));
     let mut params = vec![Value::from(seconds)];
-    params.extend(key_params(keys));
+    params.extend(rows::key_params(keys.iter().copied()));
     Ok(conn.exec_drop(sql, Params::Positional(params)).await?)
 }
 

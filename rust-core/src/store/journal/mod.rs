@@ -1,7 +1,8 @@
 //! The journal: a row in it is what makes a submit durable, and it decides who won.
 //!
 //! A row is written once, by the submit that made it (or by a worker that finds a job
-//! without its row), and its payload never changes. Applying it is the worker's job
+//! without its row), and its payload never changes, except that raw answers are replaced
+//! once by what they led to ([`compute()`]). Applying it is the worker's job
 //! ([`crate::store::apply`]).
 //!
 //! What becomes of a row, by `state`:
@@ -22,8 +23,15 @@ pub mod operate;
 
 pub use claims::{Claimed, Failure, claim, failed, has_job};
 
+mod compute;
+mod late;
+pub mod unhealed;
+
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Row, Value};
+
+pub use self::compute::compute;
+pub use self::late::insert_late;
 
 use super::rows;
 use crate::batch::{Attempt, Submission, SubmissionKey};
@@ -111,7 +119,10 @@ fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N]> {
 pub async fn overdue(db: &MariaDb, seconds: u32, limit: u32) -> Result<Vec<SubmissionKey>> {
     let mut conn = db.conn().await?;
     let found: Vec<Row> = conn
-        .exec(include_str!("overdue.sql"), (seconds, limit))
+        .exec(
+            include_str!("overdue.sql"),
+            (seconds, limit, seconds, limit, limit),
+        )
         .await?;
     found.into_iter().map(|mut row| key(&mut row)).collect()
 }
@@ -122,21 +133,4 @@ fn key(row: &mut Row) -> Result<SubmissionKey> {
         player: Player::stored(rows::text(row, 0)?),
         submission: SubmissionId::parse("submission_id", &rows::text(row, 1)?)?,
     })
-}
-
-/// `(player = ? AND submission_id = ?) OR …`: MariaDB walks the primary key for this,
-/// but not for a list of row constructors.
-pub(super) fn key_marks(n: usize) -> String {
-    vec!["(player = ? AND submission_id = ?)"; n].join(" OR ")
-}
-
-pub(super) fn key_params(keys: &[&SubmissionKey]) -> Vec<Value> {
-    keys.iter()
-        .flat_map(|key| {
-            [
-                Value::Bytes(key.player.as_str().as_bytes().to_vec()),
-                Value::Bytes(key.submission.as_str().as_bytes().to_vec()),
-            ]
-        })
-        .collect()
 }
