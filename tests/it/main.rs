@@ -20,6 +20,7 @@ mod monitor;
 mod outages;
 mod persist;
 mod players;
+mod purge;
 mod question_info;
 mod read;
 mod recovery;

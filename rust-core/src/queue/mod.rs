@@ -54,7 +54,7 @@ pub use outage::{Event, OutageBoard, Telling};
 pub use outcome::{JobOutcome, job_outcome};
 pub use producer::{Enqueued, Producer, Requeued, own_queues};
 pub use unjournaled::{Entries, Journaled, Noted, Settled, Unjournaled};
-pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
+pub use worker::{Command, Kept, QueueWorker, State, TakenJob, WorkerOptions};
 
 /// Whether RQ of this major version records each run of a job as an execution of its
 /// own, and so has other members in its registry of started jobs.

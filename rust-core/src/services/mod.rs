@@ -8,6 +8,7 @@ pub mod apply;
 mod bounded;
 pub mod fill;
 mod handoff;
+pub mod housekeeping;
 pub mod journal;
 pub mod partitions;
 pub mod persist;
