@@ -2,6 +2,10 @@
 
     make bench-python
 
+A read is beside the bare command that it answers from. A write is one script, which keeps
+more than the due time; beside it is redis-py sending that very script with those arguments
+(taken from MONITOR), and, without a target, the bare command that leaves all else out.
+
 Both talk to one private Redis over loopback and each has one connection; redis-py parses
 with hiredis, as in Frappe, or with its own parser (ARGS="--parser python"). Ours and theirs
 are made in turn, so that whatever else the machine does meets both, and each is the first
@@ -12,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -29,6 +34,8 @@ STAGE = Path(__file__).parents[2] / "target/debug/memora-stage"
 USER, SEASON = "ann@example.com", "SEASON-2026"
 QUESTIONS, DUE, BATCH = 1000, 300, 100
 BLOCK = 50
+# A word in a line of MONITOR.
+WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 PARSERS = {"hiredis": HiredisParser, "python": PythonParser}
 
 
@@ -60,6 +67,23 @@ class Pair:
         )
 
 
+def sent_by(call: Callable[[], object], url: str) -> list[bytes]:
+    """The script call that a call sends, word by word, from what the server says it got."""
+    call()
+    with redis.Redis.from_url(url).monitor() as monitor:
+        call()
+        while True:
+            line = monitor.connection.read_response()
+            words = [unescaped(word) for word in WORD.findall(line)]
+            if b" lua]" not in line and words and words[0].upper() == b"EVALSHA":
+                return words
+
+
+def unescaped(word: bytes) -> bytes:
+    """A word of MONITOR as it was sent."""
+    return word.decode("unicode_escape").encode("latin-1")
+
+
 def row(name: str, *columns: str) -> str:
     """One line of the table."""
     return f"{name:48}" + "".join(f"{column:>10}" for column in columns)
@@ -75,35 +99,27 @@ def timed(call: Callable[[], object]) -> int:
 def pairs(site: str, sites_path: str, parser: type) -> list[Pair]:
     """Everything that is measured, with a schedule that is cached."""
     manager = SRSRedisManager(site, sites_path)
-    reviews = ReviewService(site, sites_path)
     client = redis.Redis.from_url(manager.redis_url(), decode_responses=True, parser_class=parser)
     manager.get_due_items_with_rehydration(USER, SEASON)
     assert manager.count_due_items(USER, SEASON) == DUE
-    later = time.time() + 1e6
-    items = {f"STAGE-{i // 10:03}:{i % 10}": float(int(later) + i) for i in range(900, 900 + BATCH)}
-    one = next(iter(items))
+    return [
+        Pair("is_available / PING", manager.is_available, client.ping, 1.1),
+        *reads(manager, client, ReviewService(site, sites_path)),
+        *writes(manager, client),
+        Pair("_make_key / f-string", lambda: manager._make_key(USER, SEASON), key, None),
+    ]
 
-    def key() -> str:
-        return f"srs:{USER}:{SEASON}"
 
-    def each() -> None:
-        for question, score in items.items():
-            client.zadd(key(), {question: score})
+def key() -> str:
+    """The schedule's key."""
+    return f"srs:{USER}:{SEASON}"
 
-    def pipelined() -> None:
-        with client.pipeline(transaction=False) as pipe:
-            for question, score in items.items():
-                pipe.zadd(key(), {question: score})
-            pipe.execute()
+
+def reads(manager: SRSRedisManager, client: redis.Redis, reviews: ReviewService) -> list[Pair]:
+    """Reads, beside the command that brings what they answer."""
 
     def due() -> object:
         return client.zrangebyscore(key(), "-inf", time.time(), start=0, num=20)
-
-    def scores() -> object:
-        return dict(client.zrange(key(), 0, -1, withscores=True))
-
-    def batch() -> object:
-        return manager.add_batch(USER, SEASON, items)
 
     return [
         Pair(
@@ -119,37 +135,61 @@ def pairs(site: str, sites_path: str, parser: type) -> list[Pair]:
             1.1,
         ),
         Pair(
-            "add_item / ZADD",
-            lambda: manager.add_item(USER, SEASON, one, items[one]),
-            lambda: client.zadd(key(), {one: items[one]}),
-            1.1,
-        ),
-        Pair(
-            "remove_item (not there) / ZREM",
-            lambda: manager.remove_item(USER, SEASON, "none"),
-            lambda: client.zrem(key(), "none"),
-            1.1,
-        ),
-        Pair("is_available / PING", manager.is_available, client.ping, 1.1),
-        Pair("_make_key / f-string", lambda: manager._make_key(USER, SEASON), key, None),
-        Pair(f"add_batch({BATCH}) / {BATCH} ZADD", batch, each, 0.5),
-        Pair(f"add_batch({BATCH}) / pipeline of {BATCH} ZADD", batch, pipelined, 0.5),
-        Pair(
-            f"add_batch({BATCH}) / one ZADD of {BATCH}",
-            batch,
-            lambda: client.zadd(key(), items),
-            None,
-        ),
-        Pair(
             f"get_all_scores ({QUESTIONS}) / ZRANGE WITHSCORES",
             lambda: manager.get_all_scores(USER, SEASON),
-            scores,
-            0.5,
+            lambda: dict(client.zrange(key(), 0, -1, withscores=True)),
+            1.1,
         ),
         Pair(
             "get_review_session(20) / ZRANGEBYSCORE",
             lambda: reviews.get_review_session(USER),
             due,
+            None,
+        ),
+    ]
+
+
+def writes(manager: SRSRedisManager, client: redis.Redis) -> list[Pair]:
+    """Writes, beside their script and beside the bare command."""
+    later = int(time.time() + 1e6)
+    items = {f"STAGE-{i // 10:03}:{i % 10}": float(later + i) for i in range(900, 900 + BATCH)}
+    one = next(iter(items))
+
+    def each() -> None:
+        for question, score in items.items():
+            client.zadd(key(), {question: score})
+
+    def pipelined() -> None:
+        with client.pipeline(transaction=False) as pipe:
+            for question, score in items.items():
+                pipe.zadd(key(), {question: score})
+            pipe.execute()
+
+    def script(call: Callable[[], object]) -> Callable[[], object]:
+        command = sent_by(call, manager.redis_url())
+        return lambda: client.execute_command(*command)
+
+    def add() -> object:
+        return manager.add_item(USER, SEASON, one, items[one])
+
+    def remove() -> object:
+        return manager.remove_item(USER, SEASON, "none")
+
+    def batch() -> object:
+        return manager.add_batch(USER, SEASON, items)
+
+    return [
+        Pair("add_item / its script", add, script(add), 1.1),
+        Pair("add_item / ZADD", add, lambda: client.zadd(key(), {one: items[one]}), None),
+        Pair("remove_item (not there) / its script", remove, script(remove), 1.1),
+        Pair("remove_item (not there) / ZREM", remove, lambda: client.zrem(key(), "none"), None),
+        Pair(f"add_batch({BATCH}) / {BATCH} ZADD", batch, each, 0.5),
+        Pair(f"add_batch({BATCH}) / its script", batch, script(batch), 1.1),
+        Pair(f"add_batch({BATCH}) / pipeline of {BATCH} ZADD", batch, pipelined, None),
+        Pair(
+            f"add_batch({BATCH}) / one ZADD of {BATCH}",
+            batch,
+            lambda: client.zadd(key(), items),
             None,
         ),
     ]

@@ -20,10 +20,11 @@
 //!
 //! # Waiting
 //!
-//! The caller's thread polls its own operation, detached from the interpreter; the one
-//! thread of the runtime drives the sockets. Between slices of waiting the caller lets
-//! Python handle signals, so that Ctrl-C and RQ's time limits (SIGALRM) interrupt a call;
-//! the operation is then dropped, which is as safe as a crash at that point.
+//! The caller's thread polls its own operation, detached from the interpreter, and drives
+//! the sockets if no other thread does ([`crate::wheel`]). Between slices of waiting the
+//! caller lets Python handle signals, so that Ctrl-C and RQ's time limits (SIGALRM)
+//! interrupt a call; the operation is then dropped, which is as safe as a crash at that
+//! point.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -44,7 +45,9 @@ use memora_core::services::sites::Limits;
 use memora_core::{Error, Result};
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout_at;
 
+use crate::wheel::{Turn, Wheel};
 use crate::{error, gate, logging};
 
 /// Name of the engine's threads.
@@ -64,6 +67,7 @@ static CURRENT: AtomicPtr<Core> = AtomicPtr::new(ptr::null_mut());
 pub(crate) struct Core {
     generation: u64,
     runtime: Runtime,
+    wheel: Wheel,
     /// By the bench's `sites` folder.
     sites: Mutex<HashMap<PathBuf, Arc<Sites>>>,
     /// Log lines on their way to Python.
@@ -72,8 +76,7 @@ pub(crate) struct Core {
 
 impl Core {
     fn new(generation: u64) -> Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
+        let runtime = Builder::new_current_thread()
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_name(THREAD_NAME)
             .on_thread_start(leave_signals_to_python)
@@ -82,12 +85,11 @@ impl Core {
             .enable_io()
             .enable_time()
             .build()
-            .map_err(|e| Error::internal("No thread could be started").with_source(e))?;
-        // Its thread is not told of its first turn.
-        runtime.spawn(async { gate::enter() });
+            .map_err(|e| Error::internal("The engine could not be started").with_source(e))?;
         Ok(Self {
             generation,
             runtime,
+            wheel: Wheel::default(),
             sites: Mutex::default(),
             log: logging::Queue::default(),
         })
@@ -175,9 +177,26 @@ fn engine(_py: Python<'_>) -> Result<&'static Core> {
             #[expect(unsafe_code, reason = "takes back what was boxed above")]
             let core = unsafe { Box::from_raw(ours) };
             core.runtime.shutdown_background();
+            continue;
         }
-        // On success the inherited engine is leaked: see the module's documentation.
+        // The inherited engine is leaked: see the module's documentation.
+        if let Some(core) = current() {
+            start_keeper(core)?;
+        }
     }
+}
+
+/// Starts the thread for what goes on when no caller waits. Where that fails, only this
+/// call does: later ones drive the engine themselves.
+fn start_keeper(core: &'static Core) -> Result<()> {
+    let keeper = std::thread::Builder::new().name(THREAD_NAME.to_owned());
+    let started = keeper.spawn(|| {
+        leave_signals_to_python();
+        core.wheel.keep(&core.runtime)
+    });
+    started
+        .map(drop)
+        .map_err(|e| Error::internal("No thread could be started").with_source(e))
 }
 
 /// Runs an operation to its end, as every method does. `work` is given the engine and
@@ -197,7 +216,7 @@ where
     let outcome = loop {
         let polled = py.detach(|| {
             let _inside = core.runtime.enter();
-            wait(operation.as_mut())
+            wait(core, operation.as_mut())
         });
         core.log.pass_on(py);
         if let Some(outcome) = polled {
@@ -235,21 +254,30 @@ where
 }
 
 /// Runs an operation to its end on a thread of the engine that may block.
-pub(crate) fn finish<T>(operation: impl Future<Output = T>) -> T {
+pub(crate) fn finish<T>(operation: impl Future<Output = Result<T>>) -> Result<T> {
+    let core = current().ok_or_else(|| Error::internal("The process forked meanwhile"))?;
     let mut operation = pin!(operation);
     loop {
-        if let Some(outcome) = wait(operation.as_mut()) {
+        if let Some(outcome) = wait(core, operation.as_mut()) {
             return outcome;
         }
     }
 }
 
 /// Polls until the operation is over or a slice of time is. Inside the runtime.
-fn wait<T>(mut operation: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
+fn wait<T>(core: &Core, mut operation: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
+    let until = Instant::now() + SLICE;
+    if let Some(turn) = core.wheel.take() {
+        return drive(core, turn, operation, until);
+    }
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
-    let until = Instant::now() + SLICE;
+    let place = core.wheel.stand_in_line();
     loop {
+        if let Some(turn) = core.wheel.take() {
+            drop(place);
+            return drive(core, turn, operation, until);
+        }
         gate::enter();
         let polled = operation.as_mut().poll(&mut context);
         gate::leave();
@@ -259,6 +287,18 @@ fn wait<T>(mut operation: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Optio
         let left = until.checked_duration_since(Instant::now())?;
         std::thread::park_timeout(left);
     }
+}
+
+/// Runs the runtime until the operation is over or it is late.
+fn drive<T>(
+    core: &Core,
+    turn: Turn<'_>,
+    operation: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+    until: Instant,
+) -> Option<T> {
+    let until = tokio::time::Instant::from_std(until);
+    let slice = async { timeout_at(until, operation).await.ok() };
+    turn.drive(&core.runtime, slice)
 }
 
 /// Wakes the thread that waits.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use memora_core::config::FrappeVersion;
 use memora_core::{Error, ErrorKind};
 
@@ -20,6 +20,16 @@ pub(crate) enum Failure {
     NoSuchSite(String),
     /// An error of ours, in Frappe's shape.
     Refused(Refusal),
+}
+
+impl Failure {
+    /// Whether Frappe would answer before its monitor knows of the request.
+    pub(crate) fn is_nameless(&self) -> bool {
+        match self {
+            Self::Decline(_) | Self::NoSuchSite(_) => true,
+            Self::Refused(refusal) => refusal.nameless,
+        }
+    }
 }
 
 /// What an error answer says.
@@ -36,6 +46,10 @@ pub(crate) struct Refusal {
     pub(crate) submission_id: Option<String>,
     /// Cookies to delete, as Frappe does with the session's error.
     pub(crate) forget_cookies: bool,
+    /// The session's cookie, which slides though its request is refused.
+    pub(crate) cookie: Option<Box<HeaderValue>>,
+    /// Refused with the session, before Frappe names a request for its monitor.
+    pub(crate) nameless: bool,
 }
 
 /// Title of a message that was given none.
@@ -51,6 +65,8 @@ impl Refusal {
             retry_after: None,
             submission_id: None,
             forget_cookies: false,
+            cookie: None,
+            nameless: false,
         }
     }
 

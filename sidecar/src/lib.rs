@@ -17,6 +17,7 @@
 //! | body and query → arguments, as Frappe reads them | `extract`, `json` |
 //! | who is asking | `login` |
 //! | parse, serve, respond | `handlers` |
+//! | the request's name for Frappe's monitor | `monitor` |
 //! | envelope, JSON and cookies, as Frappe writes them | `respond`, `json` |
 //! | error → status | `error`, the only place |
 
@@ -28,6 +29,7 @@ mod handlers;
 mod json;
 mod login;
 mod middleware;
+mod monitor;
 mod respond;
 mod router;
 pub mod server;

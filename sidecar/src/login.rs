@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use memora_core::ErrorKind;
 use memora_core::frappe::{self, AuthContext, LoginRequest, SessionRefresh, SlidingCookie};
 use memora_core::services::Site;
 use memora_core::types::{Player, UtcMicros};
@@ -55,11 +56,12 @@ pub(crate) async fn login(
             .or_else(|| args.get("csrf_token")?.as_str()),
         forwarded_for: forwarded_for.as_deref(),
     };
-    match site
+    let login = site
         .auth
         .authenticate(&context(site), &request, now)
-        .await?
-    {
+        .await
+        .map_err(turned_away)?;
+    match login {
         frappe::Login::User {
             player,
             cookie,
@@ -70,8 +72,32 @@ pub(crate) async fn login(
             cookie: cookie.and_then(|c| set_cookie(&c, &parts.headers, now)),
             refresh,
         }),
+        frappe::Login::Refused { error, cookie } => Err(Refusal {
+            cookie: cookie
+                .and_then(|c| set_cookie(&c, &parts.headers, now))
+                .map(Box::new),
+            nameless: true,
+            ..Refusal::from(&error)
+        }
+        .into()),
         frappe::Login::Guest => Err(Refusal::guest(operation.method_path()).into()),
         frappe::Login::Decline(reason) => Err(Failure::Decline(reason)),
+    }
+}
+
+/// What [`frappe::Authenticator::authenticate`] makes of a request that it does not
+/// welcome. The user's state and address are judged with the session.
+fn turned_away(error: memora_core::Error) -> Failure {
+    let with_session = matches!(
+        error.kind(),
+        ErrorKind::InvalidInput | ErrorKind::AddressRefused
+    );
+    match Failure::from(error) {
+        Failure::Refused(refusal) => Failure::Refused(Refusal {
+            nameless: with_session,
+            ..refusal
+        }),
+        other => other,
     }
 }
 

@@ -86,6 +86,9 @@ impl Envelope {
                 }
             }
         }
+        if let Some(cookie) = &refusal.cookie {
+            headers.append(header::SET_COOKIE, HeaderValue::clone(cookie));
+        }
         answer
     }
 

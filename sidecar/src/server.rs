@@ -12,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use memora_core::services::Sites;
+use memora_core::services::{Sites, recovery};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
@@ -71,6 +71,7 @@ pub async fn run(
 ) {
     let drain = options.drain;
     let permits = Arc::new(Semaphore::new(options.max_connections));
+    let keeper = tokio::spawn(recovery::keep(sites.clone()));
     let app = Arc::new(App { sites, options });
     let graceful = GracefulShutdown::new();
     // Every connection and every request holds a sender; none is left when all is done.
@@ -98,6 +99,7 @@ pub async fn run(
             "stopping with requests under way"
         );
     }
+    keeper.abort();
 }
 
 /// The next connection, once there is room for one.

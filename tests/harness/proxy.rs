@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,6 +37,7 @@ pub struct Proxy {
     fault: watch::Sender<Fault>,
     turns: Arc<AtomicU64>,
     connections: Arc<AtomicU64>,
+    server: Arc<AtomicU16>,
     acceptor: JoinHandle<()>,
 }
 
@@ -52,11 +53,14 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let (fault, faults) = watch::channel(Fault::None);
         let (turns, connections) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let server = Arc::new(AtomicU16::new(port));
         let acceptor = tokio::spawn({
             let (turns, connections) = (turns.clone(), connections.clone());
+            let server = server.clone();
             async move {
                 while let Ok((client, _)) = listener.accept().await {
                     connections.fetch_add(1, Ordering::Relaxed);
+                    let port = server.load(Ordering::SeqCst);
                     tokio::spawn(connection(client, port, faults.clone(), turns.clone()));
                 }
             }
@@ -66,8 +70,14 @@ impl Proxy {
             fault,
             turns,
             connections,
+            server,
             acceptor,
         }
+    }
+
+    /// Leads new connections to another server from now on, as a failover does.
+    pub fn lead_to(&self, port: u16) {
+        self.server.store(port, Ordering::SeqCst);
     }
 
     /// The port that clients connect to.

@@ -65,8 +65,11 @@ fn make_root() -> Result<Root> {
         .tempdir()
         .context("creating a temporary folder")?
         .keep();
-    let lock = File::create(path.join("lock")).context("creating the lock file")?;
+    // Under its name only once it is locked: who sweeps removes what nobody holds.
+    let making = path.join("lock.new");
+    let lock = File::create(&making).context("creating the lock file")?;
     process::try_lock(&lock).context("locking the temporary folder")?;
+    fs::rename(&making, path.join("lock")).context("naming the lock file")?;
     Ok(Root { path, _lock: lock })
 }
 

@@ -332,6 +332,7 @@ async fn csrf_is_checked_for_sessions_that_have_a_token() {
                 .replay(&stage.http, &stage.student, Some(&sid))
                 .await;
             captured.check(&answer);
+            slides(&captured, &answer, &sid);
         }
     }
 }

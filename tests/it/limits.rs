@@ -168,3 +168,39 @@ async fn one_connection_is_enough() {
     })
     .await;
 }
+
+/// Frappe's processes serve every site of a bench.
+#[tokio::test]
+async fn a_process_that_goes_from_site_to_site_keeps_the_connections_of_one() {
+    let (one, other) = (site_with(10, 10).await, site_with(10, 10).await);
+    let (here, there) = (
+        other.sites_path.join(&other.name),
+        one.sites_path.join(&other.name),
+    );
+    std::os::unix::fs::symlink(here, there).unwrap();
+    let sites = Sites::with_limits(&one.sites_path, Limits::SHARED);
+    let mut root = one.mariadb.root().await.unwrap();
+    let mut before = [0, 0];
+    for (count, test) in before.iter_mut().zip([&one, &other]) {
+        *count = connections(&mut root, &test.db_name).await;
+    }
+    for round in 0..3 {
+        for (i, test) in [&one, &other].into_iter().enumerate() {
+            let site = sites.get(&test.name).await.unwrap();
+            let total = read(&site).await.total_due;
+            assert_eq!(total, 10, "{round}");
+            let now = connections(&mut root, &test.db_name).await;
+            assert!(now > before[i], "{now}");
+            let left = [&other, &one][i];
+            let of_left = before[1 - i];
+            wait::until("the other site's connections are closed", || async {
+                let mut root = one.mariadb.root().await.unwrap();
+                let open = connections(&mut root, &left.db_name).await;
+                (open == of_left).then_some(())
+            })
+            .await;
+        }
+        forget(&one).await;
+        forget(&other).await;
+    }
+}

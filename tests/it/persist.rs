@@ -376,10 +376,10 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
         (
             json!([good]),
             JobOptions {
-                v: Some(2),
+                v: Some(3),
                 ..JobOptions::default()
             },
-            "v is 2, this version knows format 1",
+            "v is 3, this version knows formats 1 to 2",
         ),
     ] {
         let refused = persist(&site, responses, options).await.unwrap_err();

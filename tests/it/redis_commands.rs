@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use chrono::TimeDelta;
-use memora_core::queue::{Producer, QueueWorker, WorkerOptions};
+use memora_core::queue::{DirtyList, Mark, Producer, QueueWorker, Whose, WorkerOptions};
 use memora_core::schedule_cache::Published;
 use memora_core::services::{question_info, schedule};
 use memora_core::types::UtcMicros;
@@ -21,7 +21,9 @@ use redis::{AsyncCommands, FromRedisValue, Value};
 use serde_json::json;
 
 use crate::rq::{config, link, submission};
-use crate::story::{ANN, SEASON, ann, answers, count, is_complete, season, submit, warm_with};
+use crate::story::{
+    ANN, SEASON, ann, answers, count, is_complete, season, submit, try_read, warm_with,
+};
 
 const READ: &str = "/api/method/memora.api.reviews.get_review_session";
 const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
@@ -236,7 +238,23 @@ async fn play(test: &TestSite) {
     submits(test, &student).await;
     by_id_and_due_time(test).await;
     fills(test).await;
+    dirty(test).await;
     jobs(test).await;
+}
+
+/// A student whose schedule may lack something, and so many that nobody can tell.
+async fn dirty(test: &TestSite) {
+    let site = test.site().await;
+    let list = DirtyList::new(site.queue_redis.clone(), &test.name);
+    for whose in [Whose::Student(ann(), season()), Whose::Everybody] {
+        list.mark(&whose, &Mark::new()).await.unwrap();
+        let site = test.site().await;
+        wait::until("it is made good", || async {
+            try_read(&site, json!({})).await.unwrap();
+            list.list().await.unwrap().whose.is_empty().then_some(())
+        })
+        .await;
+    }
 }
 
 async fn logins_and_reads(test: &TestSite, student: &Student) {

@@ -149,6 +149,7 @@ pub(crate) fn config(rq_major: u32) -> SiteConfig {
         encryption_key: None,
         maintenance_mode: false,
         ignore_csrf: false,
+        monitor: false,
         frappe: FrappeVersion::V15,
         rq_major,
         decline_all: None,

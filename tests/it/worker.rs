@@ -365,7 +365,7 @@ async fn jobs_of_the_old_implementation_are_run_and_apps_asked_about_what_is_new
 }
 
 /// Queues a call as the implementation before this one did.
-async fn enqueue_as_before(test: &TestSite, id: &str, call: &Value) {
+pub(crate) async fn enqueue_as_before(test: &TestSite, id: &str, call: &Value) {
     let kwargs = json!({
         "site": test.name, "user": call["user"], "event": null, "job_name": "srs_persist_x",
         "method": memora_core::queue::PERSIST_METHOD, "is_async": true, "kwargs": call,

@@ -42,7 +42,7 @@ class Doors:
         return send(self.ports[door], self.site, request)
 
     def compare(self, case: Case) -> tuple[str, list[str]]:
-        """Send it to both; ``same``, ``declined``, ``KNOWN`` or ``DIFFERENT``, and why."""
+        """Send it to both; ``same``, ``declined`` or ``DIFFERENT``, and why."""
         frappe, sidecar = self.ask("Frappe", case.request), self.ask("sidecar", case.request)
         if self.version == 15 and frappe.status != case.status:
             why = f"Frappe answers {frappe.status}, not {case.status}: {frappe.body[:300]!r}"
@@ -50,11 +50,7 @@ class Doors:
         if sidecar.declined and case.may_decline:
             return "declined", [f"left to Frappe: {sidecar.declined}"]
         different = differences(frappe, sidecar)
-        if not different:
-            return "same", []
-        if case.known and all(line.startswith(f"{case.known[0]}:") for line in different):
-            return "KNOWN", [": ".join(case.known)]
-        return "DIFFERENT", different
+        return ("DIFFERENT", different) if different else ("same", [])
 
 
 def log_in(doors: Doors, view: View, stage: dict[str, Any]) -> Logins:

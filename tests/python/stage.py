@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +20,18 @@ SEASON = "SEASON-2026"
 ANN = "ann@example.com"
 BOB = "bob@example.com"
 TRACKER = "`tabPlayer Memory Tracker`"
+
+
+# Seconds after which what is waited for will not come.
+PATIENCE = 60
+
+
+def until(what: str, happened: Callable[[], object]) -> None:
+    """Wait until something has happened."""
+    late = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < late, f"not so: {what}"
+        time.sleep(0.01)
 
 
 @dataclass(frozen=True)

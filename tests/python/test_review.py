@@ -7,7 +7,7 @@ import json
 import pytest
 
 from memora_srs import ConflictError, InvalidInputError, NotFoundError, ReviewService
-from stage import ANN, SEASON, Site
+from stage import ANN, SEASON, Site, until
 
 ANSWERS = [
     {"question_id": "STAGE-000:0", "quality": 4, "response_time_ms": 5000},
@@ -128,6 +128,8 @@ def test_without_the_cache_the_table_answers_with_what_is_on_its_way(
     reviews: ReviewService, site: Site
 ) -> None:
     reviews.submit_review_session(ANN, ANSWERS[:1])
+    # The submit has the schedule filled in the background: not after it is taken away.
+    until("the schedule is filled", lambda: site.redis.exists(f"srs:{ANN}:{SEASON}"))
     site.redis.flushdb()
     session = reviews.get_reviews_safe_mode(ANN, SEASON, None, 2)
     assert session["is_degraded"]

@@ -28,7 +28,6 @@ SITE = ("site.test", "/nowhere")
         lambda: memora_srs.SafeModeManager(*SITE).reset_user_rate_limit("u"),
         lambda: memora_srs.SafeModeManager(*SITE).reset_global_rate_limit(),
         lambda: memora_srs.SRSRedisManager(*SITE).rebuild_season_cache("S"),
-        lambda: memora_srs.SRSPersistenceService(*SITE).get_persistence_status("j"),
     ],
 )
 def test_not_built_yet(call: Callable[[], object]) -> None:

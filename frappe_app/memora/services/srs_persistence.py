@@ -41,15 +41,14 @@ class SRSPersistenceService:
 			wire: ``WIRE_FIELDS``; others are ignored
 
 		Returns:
-			success, processed_count; what fails raises, so that RQ sees a failed job
-
-		Raises UnavailableError (503) when MariaDB is away or busy for too long, ValidationError (417)
-		for answers that cannot be applied. The batch then stays in the journal for the sweeper.
+			success, processed_count; where it failed success is False, and error says why: MariaDB
+			is away or busy for too long, or answers cannot be applied. What is in the journal by
+			then stays there for the sweeper. The module's function raises instead.
 		"""
-		fields = {name: wire[name] for name in WIRE_FIELDS if wire.get(name) is not None}
-		result = engine.call(CLASS, "persist_review_batch", responses, user, season, retry_count, **fields)
-		srs_question_info.ask_for_new_questions(user, season, responses)
-		return result
+		try:
+			return _persist(responses, user, season, retry_count, wire)
+		except engine.module().MemoraError as error:
+			return {"success": False, "processed_count": 0, "error": str(error)}
 
 	@either_name
 	def persist_single_review(self, response, user, season) -> bool:
@@ -76,10 +75,22 @@ class SRSPersistenceService:
 
 @either_name
 def persist_review_batch(responses, user, season, retry_count=0, **wire) -> dict:
-	"""Apply a batch: the RQ job. See ``SRSPersistenceService.persist_review_batch``."""
-	return SRSPersistenceService().persist_review_batch(
-		responses, user, season, retry_count, **{**wire, **_job_at_hand()}
-	)
+	"""Apply a batch: the RQ job. See ``SRSPersistenceService.persist_review_batch``.
+
+	What fails raises, so that RQ sees a failed job: UnavailableError (503) when MariaDB is away or
+	busy for too long, ValidationError (417) for answers that cannot be applied.
+	"""
+	with engine.errors():
+		return _persist(responses, user, season, retry_count, {**wire, **_job_at_hand()})
+
+
+def _persist(responses, user, season, retry_count, wire) -> dict:
+	"""Apply a batch, and ask apps about its new questions."""
+	fields = {name: wire[name] for name in WIRE_FIELDS if wire.get(name) is not None}
+	handle = engine.handle(CLASS)
+	result = handle.persist_review_batch(responses, user, season, retry_count, **fields)
+	srs_question_info.ask_for_new_questions(user, season, responses)
+	return result
 
 
 def _job_at_hand() -> dict:

@@ -12,7 +12,7 @@ from memora.api import reviews
 from memora.services import srs_persistence, srs_question_info
 from memora.services.srs_persistence import SRSPersistenceService
 from memora.services.srs_redis_manager import SRSRedisManager
-from memora.tests.real_site import MemoraTestCase
+from memora.tests.real_site import MemoraTestCase, wait_until
 
 HERE = "memora.tests.test_persistence."
 
@@ -53,7 +53,10 @@ class TestPersistence(MemoraTestCase):
 	def test_what_the_table_gets_is_what_the_cache_shows(self):
 		job = self.submit([{"question_id": "q", "quality": 4}], "b-1")
 		srs_persistence.persist_review_batch(**job)
-		score = SRSRedisManager().get_all_scores(self.ann, self.season)["q"]
+		manager = SRSRedisManager()
+		# The submit has it filled in the background.
+		wait_until(lambda: manager.get_all_scores(self.ann, self.season), "the schedule is filled")
+		score = manager.get_all_scores(self.ann, self.season)["q"]
 		# Frappe's own choice for a site that has none.
 		zone = ZoneInfo(frappe.db.get_single_value("System Settings", "time_zone") or "Asia/Kolkata")
 		due = datetime.fromtimestamp(score, zone).replace(tzinfo=None)
@@ -76,6 +79,9 @@ class TestPersistence(MemoraTestCase):
 		bad = [{"question_id": "good", "quality": 4}, {"question_id": "bad", "quality": 9}]
 		with self.refused(frappe.ValidationError, "1", "quality"):
 			srs_persistence.persist_review_batch(bad, self.ann, self.season)
+		done = SRSPersistenceService().persist_review_batch(bad, self.ann, self.season)
+		self.assertEqual((done["success"], done["processed_count"]), (False, 0))
+		self.assertIn("quality", done["error"])
 		self.assertEqual(self.rows(self.ann), {})
 
 	def test_a_single_answer_is_in_the_table_at_once(self):

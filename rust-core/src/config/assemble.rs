@@ -63,6 +63,7 @@ pub(super) fn assemble(
     let custom_queues = custom_queues(workers);
     let encryption_key = encryption_key(&mut reader);
     let ignore_csrf = reader.frappe_flag("ignore_csrf");
+    let monitor = reader.frappe_flag("monitor") && frappe >= FrappeVersion::V15;
     let srs = own_keys::read(&mut reader, &custom_queues, connections);
 
     let url = |url: &Option<RedisUrl>| {
@@ -80,6 +81,7 @@ pub(super) fn assemble(
         // left to Frappe.
         maintenance_mode: maintenance_mode && !reads_in_maintenance,
         ignore_csrf,
+        monitor,
         frappe,
         rq_major,
         decline_all,

@@ -106,13 +106,13 @@ impl Authenticator {
         }
     }
 
-    /// Says who sent `request`.
+    /// Says who sent `request`. One whose CSRF token is missing or wrong is
+    /// [`Login::Refused`] with an error of the kind `Csrf`.
     ///
     /// # Errors
     /// - `InvalidInput`: the session's user is disabled.
     /// - `Unauthorized`: wrong credentials.
     /// - `AddressRefused`: an address that the session's user may not come from.
-    /// - `Csrf`: the session's token is missing or wrong.
     /// - `BadCredentials`: `Basic` with bad base64.
     /// - `Unavailable`: the database is away.
     pub async fn authenticate(
@@ -128,6 +128,7 @@ impl Authenticator {
             now,
             patience: USUAL,
             oldest: Duration::ZERO,
+            cookie: None,
         };
         let mut outcome = attempt.run().await;
         if outcome.as_ref().is_err_and(is_refusal) && attempt.oldest > SECOND_LOOK.session {
@@ -137,6 +138,10 @@ impl Authenticator {
         match outcome {
             Ok(login) => Ok(login),
             Err(Stop::Decline(reason)) => Ok(Login::Decline(reason)),
+            Err(Stop::Fail(error)) if error.kind() == ErrorKind::Csrf => Ok(Login::Refused {
+                error,
+                cookie: attempt.cookie,
+            }),
             Err(Stop::Fail(error)) => Err(error),
         }
     }
@@ -186,6 +191,8 @@ struct Attempt<'a> {
     patience: Patience,
     /// The age of the oldest reading that was believed.
     oldest: Duration,
+    /// What keeps the browser's cookie alive, once the session counts.
+    cookie: Option<SlidingCookie>,
 }
 
 /// A session that counts, with its user.
@@ -207,6 +214,7 @@ impl Attempt<'_> {
             Some(sid) => Some(self.resume(sid).await?),
         };
         if let Some(logged_in) = &logged_in {
+            self.cookie = self.sliding_cookie(logged_in);
             self.check_csrf(&logged_in.session)?;
         }
         let key_owner = match authorization.transpose()? {
@@ -312,27 +320,28 @@ impl Attempt<'_> {
         Err(Error::new(ErrorKind::Csrf, "Invalid Request").into())
     }
 
-    fn welcome(&self, logged_in: &LoggedIn) -> Step<Login> {
-        let LoggedIn {
-            session, account, ..
-        } = logged_in;
-        let frappe = self.ctx.config.frappe;
+    fn welcome(&mut self, logged_in: &LoggedIn) -> Step<Login> {
         let sid = self.request.sid.unwrap_or_default();
         let refresh = match logged_in.age {
             Age::DueForRefresh => self.plan_refresh(sid, logged_in)?,
             Age::Fresh | Age::Expired => None,
         };
-        // The mobile app of Frappe 14 gets another cookie. Frappe sends it when it
-        // extends the session, which is always Frappe's task there.
-        let expiry = account.settings.session_expiry_s(frappe);
-        let cookie = (frappe != FrappeVersion::V14 || !session.is_mobile())
-            .then(|| SlidingCookie::new(sid, expiry));
         Ok(Login::User {
-            player: account.player.clone(),
+            player: logged_in.account.player.clone(),
             via: Via::Cookie,
-            cookie,
+            cookie: self.cookie.take(),
             refresh,
         })
+    }
+
+    /// The mobile app of Frappe 14 gets another cookie. Frappe sends it when it extends
+    /// the session, which is always Frappe's task there.
+    fn sliding_cookie(&self, logged_in: &LoggedIn) -> Option<SlidingCookie> {
+        let frappe = self.ctx.config.frappe;
+        let expiry = logged_in.account.settings.session_expiry_s(frappe);
+        let sid = self.request.sid.unwrap_or_default();
+        (frappe != FrappeVersion::V14 || !logged_in.session.is_mobile())
+            .then(|| SlidingCookie::new(sid, expiry))
     }
 
     /// Extending is ours on Frappe 15, in the form that we know; else Frappe's.

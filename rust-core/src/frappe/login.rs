@@ -2,6 +2,7 @@
 
 use super::refresh::SessionRefresh;
 use super::sliding_cookie::SlidingCookie;
+use crate::Error;
 use crate::config::SiteConfig;
 use crate::servers::mariadb::MariaDb;
 use crate::servers::redis::RedisLink;
@@ -49,6 +50,13 @@ pub enum Login {
         cookie: Option<SlidingCookie>,
         /// To be carried out after a good answer ([`super::Authenticator::refresh`]).
         refresh: Option<SessionRefresh>,
+    },
+    /// A user's session, by a request that does not show that the user sent it.
+    Refused {
+        /// Why.
+        error: Error,
+        /// To be sent all the same, as Frappe does.
+        cookie: Option<SlidingCookie>,
     },
     /// Nobody in particular.
     Guest,

@@ -76,3 +76,23 @@ pub(super) fn token(site: &str, hash: &str) -> String {
 pub(super) fn waiting(queue: &str) -> String {
     format!("rq:memora:waiting:{queue}")
 }
+
+/// Ours: students whose schedule in the cache may lack something.
+pub(super) fn dirty(site: &str) -> String {
+    format!("rq:memora:dirty:{site}")
+}
+
+/// Ours: submissions of one student and season that the journal does not have yet.
+pub(super) fn entries(site: &str, name: &str) -> String {
+    format!("rq:memora:unj:{site}:{name}")
+}
+
+/// Ours: which of those there are.
+pub(super) fn entry_names(site: &str) -> String {
+    format!("rq:memora:unj:{site}")
+}
+
+/// Ours: failures that the Error Log could not take, by job.
+pub(super) fn untold(site: &str) -> String {
+    format!("rq:memora:untold:{site}")
+}

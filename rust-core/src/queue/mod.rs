@@ -11,6 +11,10 @@
 //! | `job` | a job's hash as RQ writes it |
 //! | `call` | what a job found in the queue asks for |
 //! | `producer` | enqueue, at most once a submission; ask Python about new questions |
+//! | `dirty` | students whose schedule in the cache may lack something |
+//! | `unjournaled` | keeps what the journal does not have yet, for all who read |
+//! | `outcome` | what RQ knows of a job |
+//! | `untold` | failures that wait for the Error Log |
 //! | `worker` | registers, takes jobs, finishes them as RQ would |
 //! | `scripts/` | everything that must happen in one step |
 //!
@@ -27,16 +31,23 @@
 //! [RQ]: https://python-rq.org
 
 mod call;
+mod dirty;
 mod job;
 mod job_id;
 mod keys;
+mod outcome;
 mod producer;
+mod unjournaled;
+pub mod untold;
 mod worker;
 
 pub use call::{JobOptions, PersistCall};
+pub use dirty::{DirtyList, Listed, Mark, Whose};
 pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, PERSIST_METHOD, encode_data};
-pub use job_id::persistence_job_id;
+pub use job_id::{hash_of_job, persistence_job_id};
+pub use outcome::{JobOutcome, job_outcome};
 pub use producer::{Enqueued, Producer, Requeued, own_queues};
+pub use unjournaled::{Entries, Journaled, Noted, Settled, Unjournaled};
 pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
 
 /// Whether RQ of this major version records each run of a job as an execution of its

@@ -54,7 +54,7 @@ impl ScheduleCache {
         let token = crate::batch::Attempt::random()?.to_hex();
         let mut call = scripts::LEASE.key(keys.lease());
         call.key(keys.details()).arg(&token).arg(LEASE_TTL_MS);
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         if !reply.complete()? {
             return Ok(None);
         }
@@ -166,7 +166,7 @@ impl Fill<'_> {
             .arg(SCHEDULE_TTL_MS)
             .arg(self.staged_members)
             .arg(self.staged_fields);
-        match self.cache.link.script::<i64>(&call).await? {
+        match self.cache.link.told::<i64>(&mut call).await? {
             0 => Ok(Published::Yes),
             1 => Ok(Published::Lost),
             2 => Ok(Published::Dirty),
@@ -186,14 +186,14 @@ impl Fill<'_> {
             call.key(self.keys.staged_subject(subject));
         }
         call.arg(&self.token);
-        self.cache.link.script::<i64>(&call).await.map(|_| ())
+        self.cache.link.told::<i64>(&mut call).await.map(|_| ())
     }
 
     /// Starts the staging anew; `Ok(false)` if the lease is lost.
     async fn begin(&self, details: &str) -> Result<bool> {
         let mut call = self.call(details);
         call.arg("BEGIN");
-        Ok(self.cache.link.script::<i64>(&call).await? == 1)
+        Ok(self.cache.link.told::<i64>(&mut call).await? == 1)
     }
 
     async fn chunk(
@@ -207,7 +207,7 @@ impl Fill<'_> {
         for (a, b) in pairs {
             call.arg(a).arg(b);
         }
-        Ok(self.cache.link.script::<i64>(&call).await? == 1)
+        Ok(self.cache.link.told::<i64>(&mut call).await? == 1)
     }
 
     fn call(&self, key: &str) -> redis::ScriptInvocation<'static> {

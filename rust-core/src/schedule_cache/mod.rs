@@ -44,6 +44,9 @@ use crate::{Error, Result, failpoint};
 /// Format of marker and details; another format means that the key does not exist.
 const FORMAT: &str = "srs1";
 
+/// Keys that a page of a SCAN looks at: a fraction of a millisecond of Redis' time.
+const KEYS_PER_PAGE: usize = 1000;
+
 /// The schedules of one site.
 pub struct ScheduleCache {
     link: Arc<RedisLink>,
@@ -118,6 +121,11 @@ impl ScheduleCache {
         Keys::new(&self.prefix, player, season)
     }
 
+    /// Gives up the connection ([`RedisLink::rest`]).
+    pub fn rest(&self) {
+        self.link.rest();
+    }
+
     /// The `limit` most overdue questions at `now`, of one subject if given, with the true
     /// total. One round trip.
     ///
@@ -138,7 +146,7 @@ impl ScheduleCache {
             call.key(keys.subject(subject));
         }
         call.arg(&self.own).arg(now.to_score()).arg(limit);
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         if !reply.complete()? {
             return Ok(Lookup::Incomplete);
         }
@@ -179,7 +187,7 @@ impl ScheduleCache {
         for id in ids {
             call.arg(id).arg(&details::fingerprint(id)[..]);
         }
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         if !reply.complete()? {
             return Ok(Lookup::Incomplete);
         }
@@ -231,7 +239,7 @@ impl ScheduleCache {
                 .arg(state.subject.as_deref().unwrap_or_default())
                 .arg(state.topic.as_deref().unwrap_or_default());
         }
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         let complete = reply.complete()?;
         let _written = reply.int()?;
         let largest = u64::try_from(reply.int()?).unwrap_or(0);
@@ -262,22 +270,60 @@ impl ScheduleCache {
                 .arg(subject.unwrap_or_default())
                 .arg(topic.unwrap_or_default());
         }
-        Reply::new(self.link.script(&call).await?)?.complete()?;
+        Reply::new(self.link.told(&mut call).await?)?.complete()?;
         Ok(())
     }
 
-    /// Forgets one student's schedule; the next read comes from the table.
+    /// Forgets one student's schedule; the next read comes from the table. True if there was
+    /// one.
+    ///
+    /// # Errors
+    /// `Unavailable` if Redis is away or a replica.
+    pub async fn invalidate(&self, player: &Player, season: &Season) -> Result<bool> {
+        self.forget(&self.keys(player, season)).await
+    }
+
+    /// As [`ScheduleCache::invalidate`], for keys that [`ScheduleCache::present`] found.
+    ///
+    /// # Errors
+    /// As [`ScheduleCache::invalidate`].
+    pub async fn forget(&self, keys: &Keys) -> Result<bool> {
+        let mut call = scripts::INVALIDATE.key(&keys.schedule);
+        call.key(keys.details()).key(keys.lease());
+        call.arg(&self.own).arg(keys.subject_prefix());
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
+        match reply.int()? {
+            // Nobody of this site believes it.
+            FOREIGN => Ok(false),
+            code => {
+                standing(code)?;
+                Ok(reply.int()? == 1)
+            }
+        }
+    }
+
+    /// One page of the schedules that are there, of whatever standing, from `cursor` ("0"
+    /// first), and the next cursor, "0" at the end. Looks at every key of this Redis, so
+    /// only for what concerns all students.
     ///
     /// # Errors
     /// `Unavailable` if Redis is away.
-    pub async fn invalidate(&self, player: &Player, season: &Season) -> Result<bool> {
-        let keys = self.keys(player, season);
-        let mut call = scripts::INVALIDATE.key(&keys.schedule);
-        call.key(keys.details()).key(keys.lease());
-        call.arg(keys.subject_prefix());
-        Ok(self.link.script::<i64>(&call).await? == 1)
+    pub async fn present(&self, cursor: &str) -> Result<(String, Vec<Keys>)> {
+        let mut scan = redis::cmd("SCAN");
+        let pattern = format!("{}srs:*", self.prefix);
+        scan.arg(cursor).arg("MATCH").arg(pattern);
+        scan.arg("COUNT").arg(KEYS_PER_PAGE);
+        let (next, found): (String, Vec<Vec<u8>>) = self.link.query(&scan).await?;
+        let schedules = found
+            .into_iter()
+            .filter_map(|key| String::from_utf8(key).ok());
+        let keys = schedules.map(|schedule| Keys { schedule });
+        Ok((next, keys.collect()))
     }
 }
+
+/// The standing of a schedule of another site.
+const FOREIGN: i64 = 2;
 
 /// The standing that a script found.
 fn standing(code: i64) -> Result<bool> {
@@ -285,7 +331,7 @@ fn standing(code: i64) -> Result<bool> {
     match code {
         0 => Ok(true),
         1 => Ok(false),
-        2 => away(
+        FOREIGN => away(
             "Another site keeps its schedules in this Redis under the same prefix; give one of \
              them an srs_key_prefix, a logical database or a Redis of its own",
         ),

@@ -66,7 +66,7 @@ impl ScheduleCache {
                     .arg(due.to_score())
                     .arg(&details::due_check(*due)[..]);
             }
-            let mut reply = Reply::new(self.link.script(&call).await?)?;
+            let mut reply = Reply::new(self.link.told(&mut call).await?)?;
             reply.complete()?;
             let left = reply.list()?;
             unknown.extend(left.iter().filter_map(text).map(str::to_owned));
@@ -86,7 +86,7 @@ impl ScheduleCache {
             .arg(keys.subject_prefix())
             .arg(question)
             .arg(&details::fingerprint(question)[..]);
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         reply.complete()?;
         Ok(reply.int()? == 1)
     }
@@ -146,7 +146,7 @@ impl ScheduleCache {
         let keys = self.keys(player, season);
         let mut call = scripts::GLANCE.key(&keys.schedule);
         call.arg(&self.own).arg(now.to_score()).arg(limit);
-        let mut reply = Reply::new(self.link.script(&call).await?)?;
+        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         let complete = reply.complete()?;
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
         Ok(Glance {
@@ -218,7 +218,7 @@ impl ScheduleCache {
         loop {
             let mut call = scripts::SCAN.key(&keys.schedule);
             call.arg(&self.own).arg(&cursor).arg(PAGE).arg(of);
-            let mut reply = Reply::new(self.link.script(&call).await?)?;
+            let mut reply = Reply::new(self.link.told(&mut call).await?)?;
             reply.complete()?;
             cursor = String::from_utf8(reply.bytes()?).map_err(|_| unexpected())?;
             for pair in reply.list()?.chunks(2) {
@@ -254,7 +254,7 @@ impl ScheduleCache {
         for subject in details::subjects(&noted.unwrap_or_default()) {
             call.key(keys.subject(&subject));
         }
-        let bytes: i64 = self.link.script(&call).await?;
+        let bytes: i64 = self.link.told(&mut call).await?;
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 

@@ -1,7 +1,9 @@
 //! A bounded pool of connections to one MariaDB database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 use tokio::time::timeout;
 
@@ -15,7 +17,8 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// See the module's documentation.
 pub struct MariaDb {
-    pool: Pool,
+    opts: Opts,
+    pool: ArcSwap<Pool>,
 }
 
 impl MariaDb {
@@ -46,8 +49,10 @@ impl MariaDb {
             Some(socket) => opts.socket(Some(socket)),
             None => opts.ip_or_hostname(&config.host).tcp_port(config.port),
         };
+        let opts = Opts::from(opts);
         Self {
-            pool: Pool::new(Opts::from(opts)),
+            pool: ArcSwap::from_pointee(Pool::new(opts.clone())),
+            opts,
         }
     }
 
@@ -56,7 +61,16 @@ impl MariaDb {
     /// # Errors
     /// `Unavailable` if none can be had within two seconds.
     pub async fn conn(&self) -> Result<Conn> {
-        match timeout(CHECKOUT_TIMEOUT, self.pool.get_conn()).await {
+        self.conn_within(CHECKOUT_TIMEOUT).await
+    }
+
+    /// As [`Self::conn`], for who can wait longer, or not as long.
+    ///
+    /// # Errors
+    /// `Unavailable` if none can be had within `limit`.
+    pub async fn conn_within(&self, limit: Duration) -> Result<Conn> {
+        let pool = self.pool.load_full();
+        match timeout(limit, pool.get_conn()).await {
             Ok(conn) => conn.map_err(|e| {
                 Error::unavailable("The database is not available", Duration::from_secs(1))
                     .with_source(e)
@@ -92,8 +106,15 @@ impl MariaDb {
         });
     }
 
+    /// Closes idle connections now, and those in use when they are given back.
+    pub async fn rest(&self) {
+        let pool = self.pool.swap(Arc::new(Pool::new(self.opts.clone())));
+        // Waits for those in use; who dropped this future would only close them later.
+        let _ = Pool::clone(&pool).disconnect().await;
+    }
+
     /// Closes all connections, waiting for those in use.
     pub async fn close(&self) {
-        let _ = self.pool.clone().disconnect().await;
+        let _ = Pool::clone(&self.pool.load()).disconnect().await;
     }
 }

@@ -3,5 +3,6 @@
 //! Both are lazy: building one opens no socket, so a site can be described while its
 //! servers are away.
 
+pub mod breaker;
 pub mod mariadb;
 pub mod redis;

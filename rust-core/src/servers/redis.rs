@@ -3,9 +3,11 @@
 //! A connection that failed or timed out is dropped at once and never used again; the
 //! next caller opens a new one. redis-rs' own connection manager is not used because
 //! it reconnects unseen and retries, which hides an outage from the caller.
+//!
+//! A *guarded* link has a [`Breaker`]: while that is open, nothing is sent and nobody waits.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -14,19 +16,27 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
     ScriptInvocation,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
+use super::breaker::Breaker;
 use crate::{Error, Result};
 
-/// How long to wait for a new connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long to wait for one reply. Longer than any command of ours takes by far; a
-/// server that needs more is as good as away.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long to wait for a new connection, and for one reply. Longer than any command of
+/// ours takes by far; a server that needs more is as good as away.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// The same for a guarded link, so that its outage is noticed within a second.
+const GUARDED_TIMEOUT: Duration = Duration::from_millis(700);
+/// The code of a server that reads its data set and answers nothing else until it has.
+const LOADING: &str = "LOADING";
+/// When to come back while a breaker is open.
+const COME_BACK: Duration = Duration::from_secs(5);
 
 struct Link {
     id: u64,
+    /// The server process at the other end, which cannot become another; empty if it does
+    /// not say. Asked for when first needed.
+    run_id: OnceCell<String>,
     connection: MultiplexedConnection,
 }
 
@@ -38,6 +48,38 @@ pub struct RedisLink {
     /// failed, so that a crowd waits for one failure and not for one each.
     connecting: Mutex<Option<(Instant, Error)>>,
     next_id: AtomicU64,
+    guard: Option<Guard>,
+}
+
+struct Guard {
+    breaker: Arc<Breaker>,
+    /// The link itself, for the task of a probe.
+    link: Weak<RedisLink>,
+    made: Instant,
+    /// When a command was last answered, in milliseconds from `made`.
+    answered_ms: AtomicU64,
+}
+
+impl Guard {
+    fn answered(&self) {
+        self.answered_ms.store(self.age_ms(), Ordering::Relaxed);
+        self.breaker.succeeded();
+    }
+
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The source of errors of commands that were never sent: whatever they were to do, they
+/// have not done.
+#[derive(Debug, thiserror::Error)]
+#[error("not sent: {0}")]
+struct NotSent(String);
+
+/// Whether the command that failed with this error was never sent.
+pub fn was_not_sent(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<NotSent>())
 }
 
 impl RedisLink {
@@ -58,7 +100,71 @@ impl RedisLink {
             current: ArcSwapOption::empty(),
             connecting: Mutex::new(None),
             next_id: AtomicU64::new(0),
+            guard: None,
         })
+    }
+
+    /// As [`Self::new`], with a breaker over its commands.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn guarded(name: &str, url: &str, breaker: Arc<Breaker>) -> Result<Arc<Self>> {
+        let plain = Self::new(name, url)?;
+        Ok(Arc::new_cyclic(|link| Self {
+            guard: Some(Guard {
+                breaker,
+                link: link.clone(),
+                made: Instant::now(),
+                answered_ms: AtomicU64::new(0),
+            }),
+            ..plain
+        }))
+    }
+
+    /// How long the server has answered nothing, asked or not; zero without a breaker.
+    pub fn silence(&self) -> Duration {
+        let guard = self.guard.as_ref();
+        guard.map_or(Duration::ZERO, |guard| {
+            let answered = guard.answered_ms.load(Ordering::Relaxed);
+            Duration::from_millis(guard.age_ms().saturating_sub(answered))
+        })
+    }
+
+    /// Whether the breaker refuses commands now.
+    pub fn is_refused(&self) -> bool {
+        self.guard
+            .as_ref()
+            .is_some_and(|guard| guard.breaker.is_open())
+    }
+
+    /// Starts a probe if the breaker is open and the last one is long enough ago. Returns
+    /// at once.
+    pub fn nudge(&self) {
+        if let Some(guard) = &self.guard
+            && guard.breaker.claim_probe()
+            && let Some(link) = guard.link.upgrade()
+        {
+            tokio::spawn(async move { link.probe().await });
+        }
+    }
+
+    /// Asks the server whether it is there, whatever the breaker says; its answer counts
+    /// as any command's.
+    ///
+    /// # Errors
+    /// `Unavailable` if it is not.
+    pub async fn ping(&self) -> Result<()> {
+        let link = self.connected().await?;
+        let mut connection = link.connection.clone();
+        let result = redis::cmd("PING").query_async(&mut connection).await;
+        self.settle(&link, result)
+    }
+
+    async fn probe(&self) {
+        let answered = self.ping().await.is_ok();
+        if let Some(guard) = &self.guard {
+            guard.breaker.probed(answered);
+        }
     }
 
     /// Runs one command.
@@ -102,7 +208,40 @@ impl RedisLink {
         self.settle(&link, result)
     }
 
+    /// As [`Self::script`], telling the script as its last argument which server process it
+    /// is on (`run_id`). That cannot change while the connection lasts, and asking inside of
+    /// the script takes Redis longer than most of what our scripts do.
+    ///
+    /// # Errors
+    /// As [`Self::script`].
+    pub async fn told<T: FromRedisValue>(&self, script: &mut ScriptInvocation<'_>) -> Result<T> {
+        let link = self.link().await?;
+        let mut connection = link.connection.clone();
+        let run_id = link.run_id.get_or_init(|| run_id(&mut connection)).await;
+        script.arg(run_id);
+        let result = script.invoke_async(&mut link.connection.clone()).await;
+        self.settle(&link, result)
+    }
+
+    /// Closes the connection, once nobody waits for an answer over it; the next command
+    /// opens another.
+    pub fn rest(&self) {
+        self.current.store(None);
+    }
+
+    /// A connection, unless the breaker is open.
     async fn link(&self) -> Result<Arc<Link>> {
+        if let Some(guard) = &self.guard
+            && guard.breaker.is_open()
+        {
+            self.nudge();
+            let refused = Error::unavailable("Redis is not available", COME_BACK);
+            return Err(refused.with_source(NotSent("Safe Mode".to_owned())));
+        }
+        self.connected().await
+    }
+
+    async fn connected(&self) -> Result<Arc<Link>> {
         if let Some(link) = self.current.load_full() {
             return Ok(link);
         }
@@ -116,9 +255,10 @@ impl RedisLink {
         {
             return Err(error.clone());
         }
+        let patience = self.guard.as_ref().map_or(TIMEOUT, |_| GUARDED_TIMEOUT);
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+            .set_connection_timeout(Some(patience))
+            .set_response_timeout(Some(patience));
         let opened = self
             .client
             .get_multiplexed_async_connection_with_config(&config)
@@ -126,13 +266,21 @@ impl RedisLink {
         let connection = match opened {
             Ok(connection) => connection,
             Err(e) => {
-                let error = Error::from(e);
+                if let Some(guard) = &self.guard {
+                    guard.breaker.failed(e.is_timeout());
+                }
+                let not_sent = NotSent(e.to_string());
+                let error = Error::from(e).with_source(not_sent);
                 *last_failure = Some((Instant::now(), error.clone()));
                 return Err(error);
             }
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let link = Arc::new(Link { id, connection });
+        let link = Arc::new(Link {
+            id,
+            run_id: OnceCell::new(),
+            connection,
+        });
         self.current.store(Some(link.clone()));
         Ok(link)
     }
@@ -140,18 +288,47 @@ impl RedisLink {
     /// Drops the connection if the error says that it can no longer be trusted: after a
     /// time-out its reply may still come and must not meet another question.
     fn settle<T>(&self, link: &Link, result: redis::RedisResult<T>) -> Result<T> {
-        result.map_err(|e| {
-            let broken = e.is_unrecoverable_error() || e.is_timeout() || e.is_io_error();
-            if broken
-                && self
-                    .current
-                    .load()
-                    .as_ref()
-                    .is_some_and(|l| l.id == link.id)
-            {
-                self.current.store(None);
-            }
-            Error::from(e)
-        })
+        let guard = self.guard.as_ref();
+        result
+            .inspect(|_| {
+                if let Some(guard) = guard {
+                    guard.answered();
+                }
+            })
+            .map_err(|e| {
+                let broken = e.is_unrecoverable_error() || e.is_timeout() || e.is_io_error();
+                // What others had under way on the same connection fails with it, perhaps
+                // only when another is open already: it counts once.
+                let dropped = broken && self.drop_link(link);
+                if let Some(guard) = guard {
+                    if dropped || e.code() == Some(LOADING) {
+                        guard.breaker.failed(e.is_timeout());
+                    } else if !broken {
+                        guard.answered();
+                    }
+                }
+                Error::from(e)
+            })
     }
+
+    /// Whether it was the current one.
+    fn drop_link(&self, link: &Link) -> bool {
+        let current = self.current.load();
+        if current.as_ref().is_none_or(|l| l.id != link.id) {
+            return false;
+        }
+        let before = self.current.compare_and_swap(&current, None);
+        before.as_ref().is_some_and(|l| l.id == link.id)
+    }
+}
+
+/// Which process this is. Whoever may not ask is told nothing; a connection that breaks
+/// over it fails at its first command.
+async fn run_id(connection: &mut MultiplexedConnection) -> String {
+    let asked: redis::RedisResult<redis::InfoDict> = redis::cmd("INFO")
+        .arg("server")
+        .query_async(connection)
+        .await;
+    let info = asked.ok();
+    info.and_then(|info| info.get("run_id")).unwrap_or_default()
 }

@@ -5,15 +5,23 @@
 
 mod answers;
 pub mod apply;
+mod bounded;
 pub mod fill;
+mod handoff;
+pub mod journal;
 pub mod partitions;
 pub mod persist;
 pub mod players;
 mod prior;
+pub mod purge;
 pub mod question_info;
+mod raw;
 pub mod read;
+mod record;
+pub mod recovery;
 mod report;
 pub mod request;
+mod safe_mode;
 pub mod schedule;
 pub mod schema;
 mod seasons;
@@ -21,6 +29,8 @@ pub mod site;
 pub mod sites;
 pub mod submit;
 pub mod sweep;
+pub mod unjournaled;
+pub mod upkeep;
 mod who;
 pub mod worker;
 

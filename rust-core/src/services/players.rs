@@ -132,19 +132,29 @@ pub async fn remove(site: &Site, player: &Player) -> Result<Removed> {
 /// Redis seconds, and meet those of others.
 async fn drop_schedules(site: &Site, players: &[&Player]) -> Result<u64> {
     let mut dropped = 0;
+    let mut failed = None;
     for season in store::seasons(&site.db, players).await? {
         for player in players {
-            dropped += u64::from(site.cache.invalidate(player, &season).await?);
+            match invalidate(site, player, &season).await {
+                Ok(there) => dropped += u64::from(there),
+                // The others are to be noted, too.
+                Err(error) => failed = Some(error),
+            }
         }
     }
-    Ok(dropped)
+    failed.map_or(Ok(dropped), Err)
 }
 
 /// Drops one student's schedule from Redis, after an edit or deletion of one of its rows
 /// in Desk was committed; the next read comes from the table. True if there was one.
 ///
 /// # Errors
-/// `Unavailable` if Redis is away.
+/// `Unavailable` if Redis is away. The student is then noted as dirty, so that the schedule
+/// is not believed and dropped when Redis is back: nobody need call again.
 pub async fn invalidate(site: &Site, player: &Player, season: &Season) -> Result<bool> {
-    site.cache.invalidate(player, season).await
+    let dropped = site.cache.invalidate(player, season).await;
+    if dropped.is_err() {
+        site.recovery.unconfirmed(&[(player, season)]).await;
+    }
+    dropped
 }

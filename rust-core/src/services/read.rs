@@ -4,23 +4,32 @@
 //! 2. The cache: one round trip. A complete schedule answers, and nothing else happens.
 //! 3. Otherwise the table answers at once, with what is not applied yet laid over it, and
 //!    a fill follows in the background.
-//! 4. With Redis away the table answers under the same bound, and the answer says so.
+//! 4. In Safe Mode, or where a command failed, the table answers under the same bound, with
+//!    fewer questions, and the answer says so.
+//! 5. A student whose schedule in the cache may lack something ([`super::recovery`]) is
+//!    answered by the table, too, and no fill follows.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::record::{self, OnRecord};
+use super::recovery::Trust;
 pub use super::request::ReviewRequest;
-use super::{Site, fill, seasons};
+use super::{Site, fill, safe_mode, seasons};
 use crate::schedule_cache::Lookup;
 use crate::servers::mariadb::MariaDb;
 use crate::site_time::SiteZone;
-use crate::store::load::{self, Whose};
+use crate::store::load::{DuePage, Whose};
 use crate::store::seasons::SeasonRow;
 use crate::types::{Player, QuestionState, UtcMicros};
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
+/// Questions of one answer without the cache, at most.
+const DEGRADED_LIMIT: usize = 10;
+/// When to come back if neither server answers.
+const BOTH_AWAY: Duration = Duration::from_secs(5);
 /// How long the table may take to answer.
 const TABLE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -65,7 +74,9 @@ pub async fn get_review_session(
     request: &ReviewRequest,
     now: UtcMicros,
 ) -> Result<ReviewSession> {
-    answer(site, player, request, now, true).await
+    answer(site, player, request, now, true)
+        .await
+        .map_err(|error| site.in_outage(error))
 }
 
 async fn answer(
@@ -159,12 +170,20 @@ struct Page<'a> {
 impl Page<'_> {
     /// Questions, total, degraded.
     async fn find(&self, zone: SiteZone) -> Result<(Vec<QuestionState>, u64, bool)> {
-        if !self.cached {
-            let page = self.table_page(zone).await?;
-            return Ok((page.questions, page.total, false));
+        let season = &self.season.name;
+        let trust = match self.cached {
+            true => self.site.recovery.trust(self.player, season).await,
+            false => Trust::Table,
+        };
+        match trust {
+            Trust::Cache => {}
+            Trust::Table => {
+                let page = self.table_page(zone, self.limit).await?;
+                return Ok((page.found.questions, page.found.total, page.doubtful));
+            }
+            Trust::SafeMode => return self.degraded(zone).await,
         }
         let subject = self.subject.as_deref();
-        let season = &self.season.name;
         let cached = self
             .site
             .cache
@@ -173,9 +192,9 @@ impl Page<'_> {
         match cached {
             Ok(Lookup::Complete(page)) => Ok((page.questions, page.total, false)),
             Ok(Lookup::Incomplete) => {
-                let page = self.table_page(zone).await?;
+                let page = self.table_page(zone, self.limit).await?;
                 fill::in_background(self.site, self.player, season, self.subject.clone());
-                Ok((page.questions, page.total, false))
+                Ok((page.found.questions, page.found.total, page.doubtful))
             }
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 tracing::warn!(
@@ -183,14 +202,21 @@ impl Page<'_> {
                     ?error,
                     "Reading without the cache"
                 );
-                let page = self.table_page(zone).await?;
-                Ok((page.questions, page.total, true))
+                self.degraded(zone).await
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn table_page(&self, zone: SiteZone) -> Result<load::DuePage> {
+    /// Without the cache: a few of the most urgent questions, under the limits of Safe Mode.
+    async fn degraded(&self, zone: SiteZone) -> Result<(Vec<QuestionState>, u64, bool)> {
+        safe_mode::admit(self.site, self.player).await?;
+        let limit = self.limit.min(DEGRADED_LIMIT);
+        let page = self.table_page(zone, limit).await.map_err(both_away)?;
+        Ok((page.found.questions, page.found.total, true))
+    }
+
+    async fn table_page(&self, zone: SiteZone, limit: usize) -> Result<OnRecord<DuePage>> {
         let whose = Whose {
             player: self.player,
             season: &self.season.name,
@@ -198,14 +224,16 @@ impl Page<'_> {
             site: &self.site.config.site,
         };
         let _turn = self.site.load_turn().await?;
-        let page = load::due(
-            &self.site.db,
-            whose,
-            self.subject.as_deref(),
-            self.now,
-            self.limit,
-        );
+        let page = record::due(self.site, whose, self.subject.as_deref(), self.now, limit);
         MariaDb::within(TABLE_PATIENCE, page).await
+    }
+}
+
+/// What a read that the table cannot answer either says.
+fn both_away(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Unavailable => error.with_retry_after(BOTH_AWAY),
+        _ => error,
     }
 }
 

@@ -18,9 +18,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::prior::equal_pairs;
-use super::{Site, fill, seasons, who};
+use super::{Site, fill, record, seasons, who};
 use crate::servers::mariadb::MariaDb;
-use crate::store::load::{self, Whose};
+use crate::store::load::Whose;
 use crate::types::{
     Player, QuestionId, QuestionState, Season, Stability, UtcMicros, Version, check_name,
 };
@@ -36,7 +36,7 @@ const MAX_TTL: Duration = Duration::from_secs(36_525 * 86_400);
 const LOOKUP: usize = 500;
 
 /// How large a cached schedule is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Stats {
     /// Questions in it.
     pub total_items: u64,
@@ -96,10 +96,9 @@ pub async fn add_batch(
             .ok_or_else(|| Error::invalid(format!("next_review_ts of {id} is no time")))?;
         set.push((id.as_str(), due));
     }
-    let unknown = site
-        .cache
-        .put(&owner.player, &owner.season, &set, ttl)
-        .await?;
+    let (player, season) = (&owner.player, &owner.season);
+    let put = site.cache.put(player, season, &set, ttl).await;
+    let unknown = site.recovery.outcome(player, season, put).await?;
     if unknown.is_empty() {
         return Ok(());
     }
@@ -111,9 +110,8 @@ pub async fn add_batch(
         .filter_map(|id| Some(carried(known.get(*id), id, *set.get(id)?)))
         .collect();
     for chunk in states.chunks(100) {
-        site.cache
-            .apply(&owner.player, &owner.season, chunk)
-            .await?;
+        let applied = site.cache.apply(player, season, chunk).await;
+        site.recovery.outcome(player, season, applied).await?;
     }
     Ok(())
 }
@@ -124,9 +122,9 @@ pub async fn add_batch(
 /// `InvalidInput` for an id that cannot be, `Unavailable` if Redis is away.
 pub async fn remove_item(site: &Site, owner: &Owner, question: &str) -> Result<bool> {
     check_name("question_id", question)?;
-    site.cache
-        .remove(&owner.player, &owner.season, question)
-        .await
+    let (player, season) = (&owner.player, &owner.season);
+    let removed = site.cache.remove(player, season, question).await;
+    site.recovery.outcome(player, season, removed).await
 }
 
 /// The `limit` most overdue questions of the cached schedule, most overdue first; none if
@@ -141,6 +139,9 @@ pub async fn due_items(
     now: UtcMicros,
 ) -> Result<Vec<String>> {
     check_limit(limit)?;
+    if !is_believed(site, owner).await? {
+        return Ok(Vec::new());
+    }
     let due = site.cache.due_ids(&owner.player, &owner.season, now, limit);
     Ok(due.await?.1)
 }
@@ -160,15 +161,21 @@ pub async fn due_items_with_rehydration(
 ) -> Result<(Vec<String>, bool)> {
     check_limit(limit)?;
     let (asked, season) = (&owner.player, &owner.season);
-    let (complete, ids) = site.cache.due_ids(asked, season, now, limit).await?;
-    if complete {
-        return Ok((ids, false));
+    if is_believed(site, owner).await? {
+        let (complete, ids) = site.cache.due_ids(asked, season, now, limit).await?;
+        if complete {
+            return Ok((ids, false));
+        }
     }
     let row = seasons::asked(site, season.as_str(), now).await?;
     // Reviews are shown under the stored names alone: what is filled under another
     // spelling would be out of date at once.
     let player = &who::player(site, asked).await?.unwrap_or(asked.clone());
-    if (player, &row.name) != (asked, season) {
+    let stored = Owner {
+        player: player.clone(),
+        season: row.name.clone(),
+    };
+    if stored != *owner && is_believed(site, &stored).await? {
         let (complete, ids) = site.cache.due_ids(player, &row.name, now, limit).await?;
         if complete {
             return Ok((ids, false));
@@ -187,8 +194,8 @@ pub async fn due_items_with_rehydration(
         site: &site.config.site,
     };
     let _turn = site.load_turn().await?;
-    let page = MariaDb::within(PATIENCE, load::due(&site.db, whose, None, now, limit)).await?;
-    let ids = page.questions.into_iter();
+    let page = MariaDb::within(PATIENCE, record::due(site, whose, None, now, limit)).await?;
+    let ids = page.found.questions.into_iter();
     Ok((ids.map(|s| s.question.as_str().to_owned()).collect(), false))
 }
 
@@ -197,6 +204,9 @@ pub async fn due_items_with_rehydration(
 /// # Errors
 /// `Unavailable` if Redis is away.
 pub async fn count_due(site: &Site, owner: &Owner, now: UtcMicros) -> Result<u64> {
+    if !is_believed(site, owner).await? {
+        return Ok(0);
+    }
     site.cache
         .due_count(&owner.player, &owner.season, now)
         .await
@@ -207,6 +217,9 @@ pub async fn count_due(site: &Site, owner: &Owner, now: UtcMicros) -> Result<u64
 /// # Errors
 /// `Unavailable` if Redis is away.
 pub async fn all_scores(site: &Site, owner: &Owner) -> Result<Vec<(String, f64)>> {
+    if !is_believed(site, owner).await? {
+        return Ok(Vec::new());
+    }
     site.cache.scores(&owner.player, &owner.season).await
 }
 
@@ -225,6 +238,9 @@ pub async fn clear(site: &Site, owner: &Owner) -> Result<bool> {
 /// `Unavailable` if Redis is away, or refuses `MEMORY USAGE`.
 pub async fn stats(site: &Site, owner: &Owner, now: UtcMicros) -> Result<Stats> {
     let (player, season) = (&owner.player, &owner.season);
+    if !is_believed(site, owner).await? {
+        return Ok(Stats::default());
+    }
     let glance = site.cache.glance(player, season, now, 0).await?;
     Ok(Stats {
         total_items: glance.questions,
@@ -233,7 +249,15 @@ pub async fn stats(site: &Site, owner: &Owner, now: UtcMicros) -> Result<Stats> 
     })
 }
 
-/// Whether the Redis with the schedules answers now.
+/// Whether the cached schedule may be shown: one that may lack something counts as not
+/// cached.
+async fn is_believed(site: &Site, owner: &Owner) -> Result<bool> {
+    site.recovery
+        .is_believed(&owner.player, &owner.season)
+        .await
+}
+
+/// Whether the Redis with the schedules answers now. At once in Safe Mode.
 pub async fn is_available(site: &Site) -> bool {
     site.cache.is_available().await
 }
@@ -263,11 +287,11 @@ async fn on_record(
             zone: site.zone(now).await?,
             site: &site.config.site,
         };
-        let (rows, overlay) = {
+        let known = {
             let _turn = site.load_turn().await?;
-            MariaDb::within(PATIENCE, load::some(&site.db, whose, ids)).await?
+            let known = MariaDb::within(PATIENCE, record::some(site, whose, ids));
+            known.await?.found.states
         };
-        let known = load::merge(rows, overlay);
         let spellings: Vec<&str> = known.iter().map(|s| s.question.as_str()).collect();
         let equal = equal_pairs(site, ids, &spellings).await?;
         for (i, id) in ids.iter().enumerate() {

@@ -7,15 +7,20 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::fill::Fills;
+use super::handoff::Handoffs;
 use super::question_info::Unasked;
+use super::recovery::Recovery;
 use super::seasons::{Seasons, Subjects};
+use super::unjournaled::Memory;
 use crate::config::SiteConfig;
 use crate::frappe::Authenticator;
-use crate::queue::Producer;
+use crate::queue::{Producer, Unjournaled};
 use crate::schedule_cache::ScheduleCache;
+use crate::servers::breaker::{Breaker, Holds};
 use crate::servers::mariadb::MariaDb;
 use crate::servers::redis::RedisLink;
 use crate::site_time::SiteZone;
+use crate::spool::Spool;
 use crate::types::UtcMicros;
 use crate::{Error, Result};
 
@@ -38,7 +43,15 @@ pub struct Site {
     /// Students' schedules.
     pub cache: ScheduleCache,
     /// Puts jobs into RQ's queue.
-    pub producer: Producer,
+    pub producer: Arc<Producer>,
+    /// What the journal does not have yet, on the queue's Redis.
+    pub unjournaled: Arc<Unjournaled>,
+    /// The same, on this host's disk.
+    pub spool: Arc<Spool>,
+    /// What this process still has to put into the journal.
+    pub(super) unjournaled_memory: Memory,
+    /// Whether the journal and the queue are worth waiting for.
+    pub(super) handoffs: Handoffs,
     /// Which season is active, as last read.
     pub(super) seasons: Seasons,
     /// Stored spellings of subjects, as last read.
@@ -47,6 +60,8 @@ pub struct Site {
     pub(super) unasked: Unasked,
     /// Schedules being filled by this process.
     pub(super) fills: Fills,
+    /// What the cache may lack, and making it good.
+    pub(super) recovery: Recovery,
     /// Reads of schedules on MariaDB at once.
     loads: Semaphore,
     /// The turn of fills where reads have but one.
@@ -62,22 +77,50 @@ impl Site {
     /// # Errors
     /// `Config` if a URL cannot be read.
     pub fn open(config: SiteConfig) -> Result<Arc<Self>> {
-        let cache_redis = Arc::new(RedisLink::new("redis_cache", config.redis_cache.expose())?);
-        let srs_redis = if config.srs_redis == config.redis_cache {
-            cache_redis.clone()
+        Self::open_after(config, None)
+    }
+
+    /// As [`Site::open`], after the same site under an earlier configuration: what that knows
+    /// to be missing in the cache stays known.
+    ///
+    /// # Errors
+    /// As [`Site::open`].
+    pub(super) fn open_after(config: SiteConfig, before: Option<&Self>) -> Result<Arc<Self>> {
+        let breaker = |holds| Arc::new(Breaker::new(&config.site, holds));
+        let safe_mode = breaker(Holds::Schedules);
+        let is_shared = config.srs_redis == config.redis_cache;
+        let name = if is_shared {
+            "redis_cache"
         } else {
-            Arc::new(RedisLink::new(
-                "srs_redis_cache",
-                config.srs_redis.expose(),
-            )?)
+            "srs_redis_cache"
+        };
+        let srs_redis = RedisLink::guarded(name, config.srs_redis.expose(), safe_mode.clone())?;
+        let cache_redis = if is_shared {
+            srs_redis.clone()
+        } else {
+            let breaker = breaker(Holds::Sessions);
+            RedisLink::guarded("redis_cache", config.redis_cache.expose(), breaker)?
         };
         let queue_redis = Arc::new(RedisLink::new("redis_queue", config.redis_queue.expose())?);
-        Ok(Arc::new(Self {
+        let before = before.map(|site| &site.recovery);
+        Ok(Arc::new_cyclic(|site| Self {
+            recovery: Recovery::new(
+                site.clone(),
+                &config.site,
+                safe_mode,
+                srs_redis.clone(),
+                queue_redis.clone(),
+                before,
+            ),
             db: MariaDb::new(&config.db, config.srs.mariadb_connections),
             cache_redis,
             auth: Authenticator::new(),
             cache: ScheduleCache::new(srs_redis, &config.site, &config.srs.key_prefix),
-            producer: Producer::new(queue_redis.clone(), &config),
+            producer: Arc::new(Producer::new(queue_redis.clone(), &config)),
+            unjournaled: Arc::new(Unjournaled::new(queue_redis.clone(), &config)),
+            spool: Spool::new(config.spool_dir()),
+            unjournaled_memory: Memory::new(),
+            handoffs: Handoffs::default(),
             queue_redis,
             seasons: Seasons::new(config.srs.season_cache),
             subjects: Subjects::new(),
@@ -105,6 +148,14 @@ impl Site {
             }
             Err(error) => self.last_zone.load().as_deref().copied().ok_or(error),
         }
+    }
+
+    /// Gives up the connections that nobody uses now.
+    pub(super) async fn rest(&self) {
+        self.cache_redis.rest();
+        self.cache.rest();
+        self.queue_redis.rest();
+        self.db.rest().await;
     }
 
     /// A turn to read schedules on MariaDB: so many at once (`srs_mariadb_loads`), and

@@ -36,17 +36,21 @@ pub struct Limits {
     /// `srs_mariadb_connections`; `None`: its default, which is made for one process that
     /// serves all students.
     pub mariadb_connections: Option<usize>,
+    /// Whether a site gives up its idle connections when another one is asked for.
+    pub one_site: bool,
 }
 
 impl Limits {
     /// For a process that serves the whole site: as the configuration says.
     pub const NONE: Self = Self {
         mariadb_connections: None,
+        one_site: false,
     };
     /// For one of a bench's many processes: two connections to MariaDB, so that a hundred
-    /// of them do not use up the server's.
+    /// of them do not use up the server's, though each serves a hundred sites in turn.
     pub const SHARED: Self = Self {
         mariadb_connections: Some(2),
+        one_site: true,
     };
 }
 
@@ -55,6 +59,8 @@ pub struct Sites {
     sites_path: PathBuf,
     limits: Limits,
     entries: RwLock<HashMap<String, Arc<Entry>>>,
+    /// The site last asked for, where one gives way to another.
+    last: Mutex<Option<Arc<Site>>>,
 }
 
 impl Sites {
@@ -69,6 +75,7 @@ impl Sites {
             sites_path: sites_path.as_ref().to_owned(),
             limits,
             entries: RwLock::default(),
+            last: Mutex::default(),
         }
     }
 
@@ -93,7 +100,24 @@ impl Sites {
         {
             self.forget(name, &entry);
         }
+        if let Ok(site) = &answer
+            && self.limits.one_site
+        {
+            self.change_to(site);
+        }
         answer
+    }
+
+    /// Has the site that was asked for before give up its idle connections.
+    fn change_to(&self, site: &Arc<Site>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_some_and(|last| Arc::ptr_eq(last, site)) {
+            return;
+        }
+        let before = last.replace(site.clone());
+        if let Some(before) = before {
+            tokio::spawn(async move { before.rest().await });
+        }
     }
 
     /// Names of all sites, sorted.
@@ -102,6 +126,13 @@ impl Sites {
     /// `Config` if the `sites` folder cannot be read.
     pub fn names(&self) -> Result<Vec<String>> {
         config::site_names(&self.sites_path)
+    }
+
+    /// The sites that are open, whoever asked for them.
+    pub fn opened(&self) -> Vec<Arc<Site>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let answers = entries.values().filter_map(|entry| entry.last_answer());
+        answers.filter_map(Result::ok).collect()
     }
 
     fn known(&self, name: &str) -> Option<Arc<Entry>> {
@@ -274,7 +305,7 @@ fn open(
     for warning in warnings {
         tracing::warn!(site = name, "{warning}");
     }
-    let site = Site::open(config)?;
+    let site = Site::open_after(config, before.map(|site| &**site))?;
     match before {
         Some(_) => tracing::info!(
             site = name,

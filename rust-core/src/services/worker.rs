@@ -13,17 +13,15 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Site, Sites, apply, persist, question_info, report, sweep};
+use super::{Site, Sites, apply, persist, question_info, recovery, report, sweep};
 use crate::config::Secret;
 use crate::queue::{QueueWorker, TakenJob, WorkerOptions, own_queues};
-use crate::store::apply::Work;
+use crate::store::apply::{Held, Work};
 use crate::types::UtcMicros;
 use crate::{Error, ErrorKind, Result};
 
 /// Jobs of one transaction.
 const JOBS: usize = 64;
-/// How long a journal row waits for its job, in seconds.
-const JOB_OVERDUE_S: u32 = 30;
 /// How often the journal is looked through.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often RQ hears that the worker lives.
@@ -85,7 +83,9 @@ pub async fn run(
         shutdown.await;
         let _ = stop.send(true);
     };
+    let keeper = tokio::spawn(recovery::keep(sites.clone()));
     tokio::join!(join_all(loops), signal);
+    keeper.abort();
     Ok(())
 }
 
@@ -163,7 +163,7 @@ async fn work(
 async fn sweep_one(sites: &Sites, name: &str, worker: &str) {
     let swept = async {
         let site = sites.get(name).await?;
-        sweep::overdue(&site, worker, JOB_OVERDUE_S, u32::MAX).await
+        sweep::patrol(&site, worker).await.map(|_| ())
     };
     if let Err(error) = swept.await {
         tracing::warn!(
@@ -229,7 +229,7 @@ async fn run_jobs_of(site: &Site, worker: &QueueWorker, jobs: Vec<TakenJob>) {
             Err(error) => fail(site, worker, job, &error).await,
         }
     }
-    let outcomes = apply::apply_and_tell(site, &work, worker.name(), &mut new).await;
+    let outcomes = apply::apply_and_tell(site, &work, worker.name(), Held::Wait, &mut new).await;
     for ((job, work), outcome) in readable.into_iter().zip(&work).zip(outcomes) {
         match outcome {
             Ok(()) => {

@@ -1,6 +1,7 @@
 //! The subcommands, one file each: options, `run`.
 
 pub(crate) mod check_config;
+pub(crate) mod journal;
 pub(crate) mod migrate;
 pub(crate) mod serve;
 pub(crate) mod worker;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use memora_core::services::Sites;
+use memora_core::services::{Sites, upkeep};
 use tokio::net::TcpListener;
 
 use super::stop_signal;
@@ -51,7 +51,9 @@ impl Serve {
         };
         let address = listener.local_addr()?;
         writeln!(std::io::stdout(), "listening on http://{address}")?;
+        let upkeep = tokio::spawn(upkeep::run(sites.clone()));
         server::run(listener, sites, options, stop).await;
+        upkeep.abort();
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ use crate::middleware::REQUEST_ID;
 use crate::respond::{Answer, Envelope};
 use crate::router::{Api, Operation};
 use crate::server::App;
-use crate::{login, site};
+use crate::{login, monitor, site};
 
 /// A client's own name for a submit.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -65,7 +65,15 @@ async fn serve(
     let args = extract::arguments(&parts.headers, query, body, envelope.frappe).await?;
     extract::refuse_steering(query, &args)?;
     let now = UtcMicros::now();
-    let login = login::login(site, parts, &args, operation, now).await?;
+    let named = |answer| match site.config.monitor {
+        true => monitor::name(&parts.headers, answer),
+        false => answer,
+    };
+    let login = match login::login(site, parts, &args, operation, now).await {
+        Ok(login) => login,
+        Err(failure) if failure.is_nameless() => return Err(failure),
+        Err(failure) => return Ok(named(envelope.failure(failure))),
+    };
     let answer = if operation.allows(&parts.method) {
         call(
             site,
@@ -80,7 +88,7 @@ async fn serve(
         Err(Refusal::http_method().into())
     };
     let answer = answer.unwrap_or_else(|failure| envelope.failure(failure));
-    Ok(login.finish(site, answer))
+    Ok(named(login.finish(site, answer)))
 }
 
 async fn call(

@@ -71,6 +71,7 @@ def switches(logins: Logins) -> Iterator[Switch]:
         ),
         config={"allow_cors": [origin[1]]},
     )
+    wrong = (token[0], f"{token[1].partition(':')[0]}:wrong")
     yield Switch(
         "monitor",
         (
@@ -78,7 +79,16 @@ def switches(logins: Logins) -> Iterator[Switch]:
                 "read with a request id",
                 _from(("X-Frappe-Request-Id", "doors-id"), token),
                 200,
-                known=("x-frappe-request-id", "the sidecar does not send it yet"),
+            ),
+            Case(
+                "read with a wrong secret and a request id",
+                _from(("X-Frappe-Request-Id", "doors-id"), wrong),
+                401,
+            ),
+            Case(
+                "no CSRF token, with a request id",
+                post(SUBMIT, logins.desk, {"responses": []}, ("X-Frappe-Request-Id", "doors-id")),
+                400,
             ),
         ),
         config={"monitor": 1},

@@ -2,8 +2,9 @@
 --
 -- A schedule is a sorted set (member question, score due time) that is believed only if
 -- it holds the marker: own .. instance, score +inf. `own` names format and site and is
--- given by the caller; the instance is read here, in the same step as the data, so that
--- a restart from an old dump, a promotion or a REPLICAOF can never slip in between.
+-- given by the caller; the instance is what the server said over this connection of its
+-- process, and what it says here, in the same step as the data, of its data set: so a
+-- restart from an old dump, a promotion or a REPLICAOF can never slip in between.
 --
 -- A companion holds details: a hash with `m` (token of the fill that made it, a colon,
 -- the number of buckets), `b<i>` (packed records), `n<i>` (name of a subject or topic),
@@ -12,6 +13,9 @@
 -- A record is RECORD bytes: 8 fingerprint, 4 check of the due time, 7 version,
 -- 7 last review, 4 stability, 2 subject, 2 topic; big endian.
 local RECORD = 34
+-- The run_id of this server, as it said at the beginning of the caller's connection; always
+-- the last argument, empty if it did not say.
+local RUN = table.remove(ARGV)
 local COMPLETE, INCOMPLETE, FOREIGN, REPLICA = 0, 1, 2, 3
 
 -- Hash of what identifies this server's data set; nil on a replica.
@@ -20,8 +24,10 @@ local function instance()
   if string.match(replication, 'role:(%a+)') ~= 'master' then
     return nil
   end
-  local server = redis.call('INFO', 'server')
-  local run = string.match(server, 'run_id:(%x+)') or ''
+  local run = RUN
+  if run == '' then
+    run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+  end
   local data = string.match(replication, 'master_replid:(%x+)') or ''
   return string.sub(redis.sha1hex(run .. data), 1, 16)
 end
@@ -53,24 +59,11 @@ local function standing(key, own)
 end
 
 local function number(bytes)
-  local n = 0
-  for i = 1, #bytes do
-    n = n * 256 + string.byte(bytes, i)
-  end
-  return n
+  return (struct.unpack('>I' .. #bytes, bytes))
 end
 
 local function two_bytes(n)
-  return string.char(math.floor(n / 256), n % 256)
-end
-
-local function seven_bytes(n)
-  local out = {}
-  for i = 7, 1, -1 do
-    out[i] = string.char(n % 256)
-    n = math.floor(n / 256)
-  end
-  return table.concat(out)
+  return struct.pack('>I2', n)
 end
 
 -- Token and bucket count of the details; nil when there are none.

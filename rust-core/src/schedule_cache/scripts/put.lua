@@ -56,7 +56,7 @@ for i, found in ipairs(#fields > 0 and redis.call('HMGET', details, unpack(field
   bucket[fields[i]] = found or ''
 end
 
-local unknown, scores, of_subjects, changes = {}, {}, {}, {}
+local unknown, scores, of_subjects, changed = {}, {}, {}, {}
 for i = 4, #ARGV, 4 do
   local question, fingerprint, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local field = bucket_of(fingerprint, buckets)
@@ -65,11 +65,9 @@ for i = 4, #ARGV, 4 do
   if not at or not redis.call('ZSCORE', set, question) then
     unknown[#unknown + 1] = question
   else
-    local a, b, c, d, e, f, g = string.byte(records, at + 12, at + 18)
-    local version = (((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g
-    changes[field] = changes[field] or {}
-    -- A question that comes twice: the last one counts.
-    changes[field][at] = ARGV[i + 3] .. seven_bytes(version + 1)
+    local version = struct.pack('>I7', struct.unpack('>I7', records, at + 12) + 1)
+    bucket[field] = string.sub(records, 1, at + 7) .. ARGV[i + 3] .. version .. string.sub(records, at + 19)
+    changed[field] = true
     scores[#scores + 1] = score
     scores[#scores + 1] = question
     local subject = string.sub(records, at + 30, at + 31)
@@ -84,21 +82,9 @@ for i = 4, #ARGV, 4 do
 end
 if #scores > 0 then
   local written = {}
-  for field, of_bucket in pairs(changes) do
-    local places = {}
-    for at in pairs(of_bucket) do
-      places[#places + 1] = at
-    end
-    table.sort(places)
-    local records, pieces, from = bucket[field], {}, 1
-    for _, at in ipairs(places) do
-      pieces[#pieces + 1] = string.sub(records, from, at + 7)
-      pieces[#pieces + 1] = of_bucket[at]
-      from = at + 19
-    end
-    pieces[#pieces + 1] = string.sub(records, from)
+  for field in pairs(changed) do
     written[#written + 1] = field
-    written[#written + 1] = table.concat(pieces)
+    written[#written + 1] = bucket[field]
   end
   redis.call('HSET', details, unpack(written))
   redis.call('ZADD', set, unpack(scores))
