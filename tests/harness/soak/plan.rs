@@ -86,7 +86,8 @@ pub struct Planned {
 /// Which faults are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
-    /// A rule that is broken on purpose: faults under which that shows.
+    /// A rule that is broken on purpose: faults under which that shows. Or a part of a
+    /// kind's name: faults of that kind.
     pub aim: Option<String>,
     /// The declared double fault too.
     pub double_fault: bool,
@@ -196,7 +197,13 @@ fn aimed(rule: &str, dice: &mut Dice) -> Planned {
             (vec![Deed::Isolate(lone)], 42_000)
         }
         // Shows without any.
-        _ => (Vec::new(), 1000),
+        "wall_time" => (Vec::new(), 1000),
+        kind => {
+            let found = (0..10_000)
+                .map(|_| deed(dice))
+                .find(|deed| deed.kind().contains(kind));
+            (found.into_iter().collect(), 5000)
+        }
     };
     Planned {
         after: millis(dice, 300, 1500),
