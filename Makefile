@@ -34,6 +34,13 @@ test-long: servers venvs
 	$(CARGO) test --locked -p memora-core -p memora-sidecar -p memora-tests $(ARGS) -- --include-ignored
 	$(MAKE) test-python PYTEST_ARGS="-m ''"
 
+.PHONY: soak ## Kill, stop, cut and wipe under load, then check every promise (MINUTES=30 SEED=1 [ARGS="--double-fault --json"])
+soak: servers
+	$(CARGO) build --locked -p memora-tests --bins
+	@# A worker of RQ's takes part if its Python is there.
+	@[ -x $(PY) ] || echo "make test-python first, and a worker of RQ's takes part" >&2
+	target/debug/memora-soak --minutes $(or $(MINUTES),1) --seed $(or $(SEED),1) $(ARGS)
+
 .PHONY: test-python ## Run the tests of the wheel alone (PYTEST_ARGS="-k fork")
 test-python: servers $(VENVS)/py/.made
 	$(CARGO) build --locked -p memora-tests --bin memora-stage

@@ -24,11 +24,17 @@ CREATE TABLE IF NOT EXISTS `memora_srs_journal` (
   `claimed_at` datetime(6) DEFAULT NULL,
   `tries` int(11) NOT NULL DEFAULT 0,
   `error` text DEFAULT NULL COMMENT 'last failure, for an operator',
+  `job_hash` binary(10) GENERATED ALWAYS AS (unhex(left(sha2(concat(
+    unhex(lpad(hex(octet_length(`player`)), 16, '0')), `player`,
+    unhex(lpad(hex(octet_length(`submission_id`)), 16, '0')), `submission_id`), 256), 20))) STORED
+    COMMENT 'the 20 hex digits of the id of the RQ job',
   PRIMARY KEY (`player`,`submission_id`),
   -- the overlay: what a student has in a season that is not applied yet
   KEY `idx_journal_player_season_applied` (`player`,`season`,`applied_at`),
   -- healing: rows that the cache may lack, oldest first
   KEY `idx_journal_cached_created` (`cached_at`,`created_at`),
-  -- the sweeper's next work
-  KEY `idx_journal_next_try` (`next_try_at`)
+  -- the sweeper's next work, oldest first; and what is old enough to be purged
+  KEY `idx_journal_work` (`applied_at`,`next_try_at`,`created_at`),
+  -- what became of a job
+  KEY `idx_journal_job` (`job_hash`)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use memora_core::batch::{Attempt, Batch, Before, Door, FORMAT, Item, Submission, SubmissionKey};
+use memora_core::batch::{Attempt, Batch, Before, Door, Item, Submission, SubmissionKey};
 use memora_core::queue::{PersistCall, encode_data};
 use memora_core::types::{Player, Season, SubmissionId};
 
@@ -17,6 +17,7 @@ fn item(index: i64) -> Item {
         quality: Some((index % 6) as u8),
         response_time_ms: Some(1_500 + index as u32 * 137),
         xp: 20,
+        raw: false,
         new_stability: 1.0 + index as f64 / 17.0,
         new_next_review_date: "2026-01-26T10:00:00".to_owned(),
         due_us: NOW + 604_800_000_000 + index * 3_600_000_000,
@@ -42,12 +43,7 @@ fn submission(answers: i64) -> Submission {
         season: Season::stored("SEASON-2026"),
         attempt: Attempt([7; 16]),
         fingerprint: [9; 32],
-        batch: Batch {
-            v: FORMAT,
-            door: Door::Http,
-            at: NOW,
-            items: (0..answers).map(item).collect(),
-        },
+        batch: Batch::new(Door::Http, NOW, (0..answers).map(item).collect()),
     }
 }
 

@@ -22,6 +22,7 @@ mod convert;
 mod engine;
 mod error;
 mod gate;
+mod journal;
 mod logging;
 mod partitions;
 mod persistence;
@@ -42,6 +43,8 @@ use pyo3::prelude::*;
 mod _core {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::journal::Journal;
     #[pymodule_export]
     use crate::partitions::PartitionManager;
     #[pymodule_export]

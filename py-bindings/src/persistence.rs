@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use memora_core::scheduling::{self, Answer, Before, Parameters};
 use memora_core::services::persist::{self, JobOptions, Persisted};
 use memora_core::services::question_info::{self, Info};
-use memora_core::services::sweep;
+use memora_core::services::{journal, purge, sweep};
 use memora_core::site_time::SiteZone;
 use memora_core::types::{Stability, UtcMicros};
 use memora_core::{Error, Result};
@@ -17,7 +18,6 @@ use serde_json::Value;
 
 use crate::convert;
 use crate::engine::{OrRaise, SiteRef};
-use crate::error::not_built;
 use crate::logging;
 
 /// Longest time to an answer: 24 hours.
@@ -122,10 +122,41 @@ impl SRSPersistenceService {
         Ok(true)
     }
 
-    /// State of a job. Not built yet: NotImplementedError.
-    fn get_persistence_status(&self, job_id: &str) -> PyResult<Py<PyAny>> {
-        let _ = job_id;
-        Err(not_built("The state of a job"))
+    /// What became of a job: ``job_id``, ``status``, ``tries``, ``error``.
+    ///
+    /// ``status``: queued (accepted, a job or a sweep will apply it), started (a worker has
+    /// it), applied, failed (could not be applied; while ``tries`` is below
+    /// ``srs_journal_tries`` it is tried again by itself; or was dismissed), unknown (no job
+    /// of this site, or forgotten: by RQ after ``rq_results_ttl``, by the journal after
+    /// ``srs_journal_days``).
+    ///
+    /// Raises UnavailableError when MariaDB is away and RQ cannot tell.
+    fn get_persistence_status<'py>(
+        &self,
+        py: Python<'py>,
+        job_id: String,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let status = self.0.run(py, async move |site| {
+            journal::job_status(&site, &job_id).await
+        })?;
+        convert::to_python(py, &status)
+    }
+
+    /// Delete what is past its retention; returns rows deleted by table.
+    ///
+    /// Applied journal rows (``srs_journal_days``), audit (``srs_audit_days``), review log
+    /// (``srs_review_log_days``), in bounded pieces, for at most ``seconds``. One process
+    /// of a site does so at a time, and not oftener than every ten minutes; the others
+    /// delete nothing.
+    ///
+    /// Raises UnavailableError when MariaDB is away.
+    #[pyo3(signature = (seconds = 60))]
+    fn purge<'py>(&self, py: Python<'py>, seconds: u32) -> PyResult<Bound<'py, PyAny>> {
+        let purged = self.0.run(py, async move |site| {
+            let budget = Duration::from_secs(seconds.into());
+            purge::purge(&site, &worker_name(), budget).await
+        })?;
+        convert::to_python(py, &purged)
     }
 
     /// Apply journal rows that no job has applied; returns how many were applied.

@@ -5,14 +5,20 @@
 //! are only added, readers ignore what they do not know, and [`FORMAT`] changes only when
 //! an old reader would do harm.
 
+mod carried;
+mod item;
+
 use serde::{Deserialize, Serialize};
 
-use crate::types::{
-    Player, QuestionId, QuestionState, Season, Stability, SubmissionId, UtcMicros, Version,
-};
+pub use item::{Before, Item};
 
-/// Version of the item format.
+use crate::types::{Player, QuestionState, Season, SubmissionId};
+
+/// Format of a batch of states.
 pub const FORMAT: u32 = 1;
+/// Format of a batch with an answer that has no state yet ([`Item::raw`]): a reader that
+/// knows only states must leave it alone.
+pub const RAW_FORMAT: u32 = 2;
 
 /// Which door a write came through; part of audit and review log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,9 +67,13 @@ impl Attempt {
 }
 
 /// An accepted submit: absolute states, so that applying it again changes nothing.
+///
+/// An answer whose state before could not be had in time travels raw. Whoever applies the
+/// batch first computes what it led to and puts that into the journal row, so that it is
+/// computed once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
-    /// [`FORMAT`].
+    /// [`FORMAT`], or [`RAW_FORMAT`] while there is a raw answer.
     pub v: u32,
     /// Which door took it.
     pub door: Door,
@@ -71,79 +81,40 @@ pub struct Batch {
     pub at: i64,
     /// The answers in the order they were given; the same question may come twice.
     pub items: Vec<Item>,
-}
-
-/// One answered question with the state that the answer led to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Item {
-    /// Which question, in its stored spelling.
-    pub question_id: String,
-    /// Quality of the answer, 0 to 5; `None` where somebody set a state without one, which
-    /// is no review and not logged as one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quality: Option<u8>,
-    /// Milliseconds to the answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub response_time_ms: Option<u32>,
-    /// XP for this answer.
-    #[serde(default)]
-    pub xp: u32,
-    /// Stability after the answer, 0 to 4.
-    pub new_stability: f64,
-    /// Next review, site wall time `YYYY-MM-DDTHH:MM:SS`, for readers in Python; the
-    /// engine itself reads `due_us`.
-    pub new_next_review_date: String,
-    /// Next review, UTC microseconds.
-    pub due_us: i64,
-    /// Time of this review, UTC microseconds.
-    pub last_review_us: i64,
-    /// Orders this state among all of the question.
-    pub review_version: i64,
-    /// Game Subject, from the table.
-    #[serde(default)]
-    pub subject: Option<String>,
-    /// Game Topic, from the table.
-    #[serde(default)]
-    pub topic: Option<String>,
-    /// The state before the answer; `None` for a new question.
-    #[serde(default)]
-    pub before: Option<Before>,
-}
-
-/// The state that an answer was computed from, for the review log.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Before {
-    /// Stability, 0 to 4.
-    pub stability: f64,
-    /// When it was due, UTC microseconds.
-    pub due_us: i64,
-    /// When it was last reviewed, UTC microseconds.
-    #[serde(default)]
-    pub last_review_us: Option<i64>,
-    /// Its version.
-    pub review_version: i64,
-}
-
-impl Item {
-    /// The state that this answer led to.
-    pub fn state(&self) -> QuestionState {
-        QuestionState {
-            question: QuestionId::stored(&self.question_id),
-            stability: Stability::from_f64(self.new_stability),
-            due: UtcMicros(self.due_us),
-            last_review: Some(UtcMicros(self.last_review_us)),
-            version: Version(self.review_version),
-            subject: self.subject.clone(),
-            topic: self.topic.clone(),
-        }
-    }
+    /// Answers that were acknowledged raw and could not be taken when they were computed:
+    /// of a new question where none may come. They have no effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Item>,
 }
 
 impl Batch {
-    /// The winning state of each question, in the order of first appearance.
+    /// One of these answers, in the format that they need.
+    pub fn new(door: Door, at: i64, items: Vec<Item>) -> Self {
+        let raw = items.iter().any(|item| item.raw);
+        Self {
+            v: if raw { RAW_FORMAT } else { FORMAT },
+            door,
+            at,
+            items,
+            refused: Vec::new(),
+        }
+    }
+
+    /// Whether this program knows its format.
+    pub fn is_known_format(&self) -> bool {
+        (FORMAT..=RAW_FORMAT).contains(&self.v)
+    }
+
+    /// Whether there is an answer without a state.
+    pub fn has_raw(&self) -> bool {
+        self.items.iter().any(|item| item.raw)
+    }
+
+    /// The winning state of each question, in the order of first appearance. A raw answer
+    /// has none: what is known of its question is what was known before.
     pub fn states(&self) -> Vec<QuestionState> {
         let mut states: Vec<QuestionState> = Vec::with_capacity(self.items.len());
-        for state in self.items.iter().map(Item::state) {
+        for state in self.items.iter().filter_map(Item::state) {
             match states.iter_mut().find(|s| s.question == state.question) {
                 Some(known) if state.beats(known) => *known = state,
                 Some(_) => {}
@@ -153,9 +124,14 @@ impl Batch {
         states
     }
 
+    /// Every answer that was acknowledged: those taken, then those refused later.
+    pub fn acknowledged(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().chain(&self.refused)
+    }
+
     /// XP of the whole batch.
     pub fn xp(&self) -> u32 {
-        self.items.iter().map(|i| i.xp).sum()
+        self.acknowledged().map(|i| i.xp).sum()
     }
 }
 

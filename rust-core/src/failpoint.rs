@@ -5,7 +5,12 @@
 //! belongs to a scope, the site's name, so that tests in one process do not meet.
 //!
 //! A process started by a test reads `MEMORA_FAILPOINTS=after_journal=exit,...`, for all
-//! its sites; `exit` ends the process at once, as a power cut would.
+//! its sites; `exit` ends the process at once, as a power cut would, `sleep200` waits so
+//! many milliseconds.
+//!
+//! Such a process may also break a rule on purpose, `MEMORA_PLANT=no_overlay,...`
+//! ([`planted`]): the soak's checker must find out. And it may live in another time,
+//! `MEMORA_CLOCK_SKEW_MS=-5000` ([`clock_skew`]), as hosts do.
 
 /// Waits, fails or exits here if a test asked for it; returns at once otherwise.
 ///
@@ -18,13 +23,28 @@ pub async fn hit(_scope: &str, _point: &str) -> crate::Result<()> {
     Ok(())
 }
 
+/// Whether this process breaks the rule of this name on purpose.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub const fn planted(_rule: &str) -> bool {
+    false
+}
+
+/// Microseconds by which this process's clock is wrong.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub const fn clock_skew() -> i64 {
+    0
+}
+
 #[cfg(feature = "failpoints")]
 pub use with_feature::*;
 
 #[cfg(feature = "failpoints")]
 mod with_feature {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
     use std::sync::{Arc, LazyLock, Mutex};
+    use std::time::Duration;
 
     use tokio::sync::Semaphore;
 
@@ -40,6 +60,7 @@ mod with_feature {
         Fail,
         Panic,
         Exit,
+        Sleep(Duration),
     }
 
     type Points = HashMap<(String, String), Action>;
@@ -57,11 +78,38 @@ mod with_feature {
                     "exit" => Action::Exit,
                     "fail" => Action::Fail,
                     "panic" => Action::Panic,
-                    _ => return None,
+                    _ => {
+                        let millis = action.strip_prefix("sleep")?.parse().ok()?;
+                        Action::Sleep(Duration::from_millis(millis))
+                    }
                 };
                 Some(((ANY.to_owned(), point.to_owned()), action))
             })
             .collect()
+    }
+
+    static PLANTED: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let spec = std::env::var("MEMORA_PLANT").unwrap_or_default();
+        spec.split(',').map(str::to_owned).collect()
+    });
+
+    static SKEW: LazyLock<i64> = LazyLock::new(|| {
+        let millis = std::env::var("MEMORA_CLOCK_SKEW_MS").unwrap_or_default();
+        millis.parse::<i64>().unwrap_or(0) * 1000
+    });
+
+    /// Whether this process breaks the rule of this name on purpose: `no_overlay`,
+    /// `two_snapshots`, `no_token`, `no_dirty`, `no_instance`, `ack_before_journal`,
+    /// `wall_time` or `no_reassert`.
+    #[must_use]
+    pub fn planted(rule: &str) -> bool {
+        PLANTED.contains(rule)
+    }
+
+    /// Microseconds by which this process's clock is wrong.
+    #[must_use]
+    pub fn clock_skew() -> i64 {
+        *SKEW
     }
 
     fn points() -> std::sync::MutexGuard<'static, Points> {
@@ -90,6 +138,10 @@ mod with_feature {
             Some(Action::Fail) => Err(Error::internal(format!("failpoint {point}"))),
             Some(Action::Panic) => panic!("failpoint {point}"),
             Some(Action::Exit) => std::process::exit(137),
+            Some(Action::Sleep(time)) => {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
             Some(Action::Pause { reached, go }) => {
                 reached.add_permits(1);
                 if let Ok(permit) = go.acquire().await {

@@ -18,6 +18,7 @@
 //! | [`frappe`] | who is asking: sessions, credentials, and their formats |
 //! | [`queue`] | RQ's wire format: producer and worker protocol |
 //! | [`services`] | the operations, built from the parts above |
+//! | [`spool`] | submits on this host's disk until the journal has them |
 //! | [`servers`] | connections to Redis and MariaDB, nothing else |
 //! | [`pickle`] | Python's pickle format, for plain data only |
 //! | `failpoint` | places where a test stops or kills an operation |
@@ -41,6 +42,7 @@ pub mod scheduling;
 pub mod servers;
 pub mod services;
 pub mod site_time;
+pub mod spool;
 pub mod store;
 pub mod types;
 

@@ -14,7 +14,7 @@ pub struct UtcMicros(pub i64);
 impl UtcMicros {
     /// Now, by this machine's clock.
     pub fn now() -> Self {
-        Self(chrono::Utc::now().timestamp_micros())
+        Self(chrono::Utc::now().timestamp_micros() + crate::failpoint::clock_skew())
     }
 
     /// From a Redis score: seconds since the epoch, possibly with a fraction.
@@ -232,6 +232,9 @@ impl Version {
     /// The version of a state computed `now` from one with version `self`.
     #[must_use]
     pub fn next(self, now: UtcMicros) -> Self {
+        if crate::failpoint::planted("wall_time") {
+            return Self(now.0);
+        }
         Self(now.0.max(self.0.saturating_add(1)))
     }
 }

@@ -14,6 +14,7 @@ Examples:
   memora-srs serve --sites-path sites --bind 127.0.0.1:8765
   memora-srs worker --sites-path sites --site school.example.com
   memora-srs migrate --sites-path sites --site school.example.com --dry-run
+  memora-srs journal list --sites-path sites --site school.example.com --state failed
   memora-srs safe-mode status --sites-path sites --site school.example.com
   memora-srs check-config --sites-path sites --site school.example.com --json
 
@@ -38,6 +39,8 @@ enum Command {
     Worker(commands::worker::Worker),
     /// Bring a site's schema up to date; safe to repeat.
     Migrate(commands::migrate::Migrate),
+    /// See what was accepted and is not in the table yet; retry or dismiss it.
+    Journal(commands::journal::Journal),
     /// Look at the limits while Redis is away, or count anew.
     SafeMode(commands::safe_mode::SafeMode),
     /// Say what the engine sees of a site's configuration, secrets masked.
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Worker(command) => command.run(),
         Command::Migrate(command) => command.run(),
+        Command::Journal(command) => command.run(),
         Command::SafeMode(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
     };
@@ -164,7 +168,12 @@ mod tests {
 
     #[test]
     fn every_example_of_the_help_parses() {
-        for line in EXAMPLES.lines().filter(|l| l.starts_with("  memora-srs ")) {
+        let examples = [EXAMPLES, commands::journal::EXAMPLES];
+        for line in examples
+            .iter()
+            .flat_map(|text| text.lines())
+            .filter(|l| l.starts_with("  memora-srs "))
+        {
             Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|e| panic!("{line}: {e}"));
         }
     }

@@ -11,6 +11,7 @@
 //! | [`count`] | what Redis and MariaDB were asked, counted on the server |
 //! | [`proxy`] | delays, cuts and black holes between client and server |
 //! | [`load`] | load at a planned rate, and its latencies |
+//! | [`soak`] | the soak's plan of faults, its evidence and its checker |
 //! | [`wait`] | waiting for something to become true |
 //! | [`scratch`] | the temporary folder of this process |
 //! | [`process`] | child processes that cannot outlive us |
@@ -37,6 +38,7 @@ pub mod questions;
 pub mod scratch;
 pub mod servers;
 pub mod site;
+pub mod soak;
 pub mod wait;
 
 pub use http::Http;

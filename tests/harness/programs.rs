@@ -175,6 +175,31 @@ impl Worker {
     }
 }
 
+/// As [`run`], a subcommand of a subcommand: `memora-srs <group> <subcommand>`.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_in(
+    site: &TestSite,
+    start: &Start,
+    group: &str,
+    subcommand: &str,
+) -> Result<String> {
+    let program = match &start.program {
+        Some(program) => program.clone(),
+        None => binary()?,
+    };
+    let mut command = Command::new(program);
+    command
+        .args([group, subcommand, "--sites-path"])
+        .arg(&site.sites_path)
+        .args(["--site", &site.name])
+        .args(&start.args)
+        .envs(start.env.iter().map(|(name, value)| (name, value)));
+    let name = format!("memora-srs {group} {subcommand}");
+    blocking(move || process::run(&name, command)).await
+}
+
 /// Runs another subcommand of `memora-srs` to its end.
 ///
 /// # Errors

@@ -261,6 +261,9 @@ impl TestSite {
             "db_password": self.db_password,
             "db_type": "mariadb",
             "encryption_key": self.encryption_key,
+            // A busy machine is no slow server: tests of slow servers set the real ones.
+            "srs_state_budget_ms": 5000,
+            "srs_journal_budget_ms": 5000,
         });
         merge(&mut common, &builder.common_extra);
         merge(&mut site, &builder.extra);

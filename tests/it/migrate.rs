@@ -335,6 +335,45 @@ async fn an_old_site_ends_as_a_fresh_one_with_its_best_rows() {
     assert_eq!(everything(&old).await, before);
 }
 
+#[tokio::test]
+async fn a_journal_of_the_first_version_gets_what_came_later() {
+    let (old, fresh) = tokio::join!(TestSite::new(), TestSite::new());
+    let insert = "INSERT INTO memora_srs_journal \
+                  (player, submission_id, attempt, fingerprint, season, payload) \
+                  VALUES ('ann@example.com', 's-1', '', '', 'S', '{}')";
+    old.exec(insert, ()).await;
+    old.exec(
+        "ALTER TABLE memora_srs_journal DROP INDEX idx_journal_work, DROP INDEX idx_journal_job, \
+         DROP COLUMN job_hash, ADD INDEX idx_journal_next_try (next_try_at)",
+        (),
+    )
+    .await;
+    let site = old.site().await;
+    let plan = migrate::plan(&site.db, now()).await.unwrap();
+    assert_eq!(plan.tables[0].table, "memora_srs_journal");
+    assert_eq!((plan.tables[0].rows, plan.tables[0].changes.len()), (1, 3));
+
+    assert!(run(&old).await.unwrap().changed());
+
+    let journal = "memora_srs_journal";
+    let shapes = (
+        definition(&old, journal).await,
+        definition(&fresh, journal).await,
+    );
+    assert_eq!(shapes.0, shapes.1);
+    let hash: Option<String> = old
+        .query_one("SELECT LOWER(HEX(job_hash)) FROM memora_srs_journal", ())
+        .await;
+    let id = memora_core::queue::persistence_job_id(
+        &old.name,
+        2,
+        &memora_core::types::Player::stored("ann@example.com"),
+        &memora_core::types::SubmissionId::parse("id", "s-1").unwrap(),
+    );
+    assert!(id.ends_with(&hash.unwrap()), "{id}");
+    assert!(!run(&old).await.unwrap().changed());
+}
+
 /// Definitions and checksums of all tables but the record of the migration itself.
 async fn everything(site: &TestSite) -> Vec<(String, Option<i64>)> {
     let tables: Vec<String> = site

@@ -376,10 +376,10 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
         (
             json!([good]),
             JobOptions {
-                v: Some(2),
+                v: Some(3),
                 ..JobOptions::default()
             },
-            "v is 2, this version knows format 1",
+            "v is 3, this version knows formats 1 to 2",
         ),
     ] {
         let refused = persist(&site, responses, options).await.unwrap_err();
@@ -544,7 +544,16 @@ async fn a_time_beyond_all_years_is_no_panic() {
                 ..job(&format!("j-{i}-{j}"), UtcMicros(at))
             };
             let persisted = persist(&site, responses, options).await;
-            assert_eq!(persisted.unwrap().processed_count, 1, "{at}");
+            if at < 0 {
+                let refused = persisted.unwrap_err();
+                assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{at}");
+                assert!(
+                    refused.message().contains("older than 13 days"),
+                    "{refused}"
+                );
+            } else {
+                assert_eq!(persisted.unwrap().processed_count, 1, "{at}");
+            }
         }
     }
     assert!(!read(&site).await.is_degraded);

@@ -439,6 +439,28 @@ async fn jobs(test: &TestSite) {
             let done = done.iter().map(|job| (job, &result));
             worker.finish_all(done, now).await.unwrap();
         }
+        // Taken by workers that died, before it began and after.
+        let producer = Producer::new(queue.clone(), &config);
+        for n in 0..2 {
+            producer
+                .enqueue(&submission("ann", &format!("dead-{n}")))
+                .await
+                .unwrap();
+        }
+        let list = format!("rq:queue:{}:srs_write", config.bench_id);
+        let waiting: Vec<String> = redis.lrange(&list, -1, -1).await.unwrap();
+        let taken = &waiting[0];
+        let _: u32 = redis.lrem(&list, 1, taken).await.unwrap();
+        let _: u32 = redis
+            .rpush(format!("{list}:intermediate"), taken)
+            .await
+            .unwrap();
+        assert!(!worker.take(10, now).await.unwrap().is_empty());
+        for later in [100, 200] {
+            let lock = format!("rq:memora:maintenance:{}:srs_write", config.bench_id);
+            let _: u32 = redis.del(lock).await.unwrap();
+            worker.maintain(now.plus_seconds(later)).await.unwrap();
+        }
         let _: () = redis.set("rq:suspended", 1).await.unwrap();
         assert!(worker.take(1, now).await.unwrap().is_empty());
         let _: () = redis.del("rq:suspended").await.unwrap();

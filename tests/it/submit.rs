@@ -250,8 +250,9 @@ async fn without_an_active_season_a_submit_is_refused() {
 }
 
 #[tokio::test]
-async fn without_the_journal_nothing_is_acknowledged_and_a_retry_has_one_effect() {
+async fn without_journal_and_disk_nothing_is_acknowledged_and_a_retry_has_one_effect() {
     let test = site_with(10, 10).await;
+    test.set_config("srs_spool_dir", json!("site_config.json/spool"));
     let site = test.site().await;
     warm(&site).await;
     test.exec("RENAME TABLE memora_srs_journal TO journal_away", ())

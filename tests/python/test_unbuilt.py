@@ -22,7 +22,6 @@ SITE = ("site.test", "/nowhere")
         lambda: memora_srs.SRSArchiver(*SITE).get_archive_status("S"),
         lambda: memora_srs.SRSArchiver(*SITE).delete_eligible_records("S", confirm=True),
         lambda: memora_srs.SRSRedisManager(*SITE).rebuild_season_cache("S"),
-        lambda: memora_srs.SRSPersistenceService(*SITE).get_persistence_status("j"),
     ],
 )
 def test_not_built_yet(call: Callable[[], object]) -> None:

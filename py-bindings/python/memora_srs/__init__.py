@@ -12,6 +12,7 @@ This package never imports Frappe. ``docs/PYTHON.md`` in the repository tells th
 from __future__ import annotations
 
 from memora_srs._core import (
+    Journal,
     PartitionManager,
     Players,
     ReviewService,
@@ -45,6 +46,7 @@ __all__ = [
     "ForbiddenError",
     "InternalError",
     "InvalidInputError",
+    "Journal",
     "MaintenanceError",
     "MemoraError",
     "NotFoundError",

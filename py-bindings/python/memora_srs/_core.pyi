@@ -1,5 +1,6 @@
 """Native part of ``memora_srs``; import from ``memora_srs``, not from here."""
 
+import builtins
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -9,12 +10,17 @@ from typing_extensions import disjoint_base
 
 from memora_srs.types import (
     CacheStats,
+    JournalChange,
+    JournalEntry,
+    JournalRow,
     MigrationPlan,
     MigrationReport,
     Partition,
+    PersistenceStatus,
     PersistResult,
     PlayerMoved,
     PlayerRemoved,
+    Purged,
     ReviewSession,
     Schedule,
     SubmitAnswer,
@@ -24,6 +30,7 @@ _Path: TypeAlias = str | os.PathLike[str]
 _Progress: TypeAlias = Callable[[str, str, int, int], object]
 
 __all__ = [
+    "Journal",
     "PartitionManager",
     "Players",
     "ReviewService",
@@ -200,8 +207,28 @@ class SRSPersistenceService:
         (optional), or with a ready state as in ``persist_review_batch``.
         """
 
-    def get_persistence_status(self, job_id: str) -> dict[str, Any]:
-        """State of a job. Not built yet: NotImplementedError."""
+    def get_persistence_status(self, job_id: str) -> PersistenceStatus:
+        """What became of a job: ``job_id``, ``status``, ``tries``, ``error``.
+
+        ``status``: queued (accepted, a job or a sweep will apply it), started (a worker has
+        it), applied, failed (could not be applied; while ``tries`` is below
+        ``srs_journal_tries`` it is tried again by itself; or was dismissed), unknown (no job
+        of this site, or forgotten: by RQ after ``rq_results_ttl``, by the journal after
+        ``srs_journal_days``).
+
+        Raises UnavailableError when MariaDB is away and RQ cannot tell.
+        """
+
+    def purge(self, seconds: int = 60) -> Purged:
+        """Delete what is past its retention; returns rows deleted by table.
+
+        Applied journal rows (``srs_journal_days``), audit (``srs_audit_days``), review log
+        (``srs_review_log_days``), in bounded pieces, for at most ``seconds``. One process
+        of a site does so at a time, and not oftener than every ten minutes; the others
+        delete nothing.
+
+        Raises UnavailableError when MariaDB is away.
+        """
 
     def sweep(self, max_rows: int = 1000) -> int:
         """Apply journal rows that no job has applied; returns how many were applied.
@@ -464,6 +491,83 @@ class ReviewService:
         """
 
 @disjoint_base
+class Journal:
+    """Accepted answers on their way into the table, for an operator."""
+
+    def __new__(cls, site: str, sites_path: _Path = ".") -> Journal:
+        """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
+
+    def list(
+        self,
+        *,
+        states: Sequence[str] = (),
+        player: str | None = None,
+        season: str | None = None,
+        submission_id: str | None = None,
+        older_than: int | None = None,
+        start: int = 0,
+        limit: int = 100,
+    ) -> builtins.list[JournalEntry]:
+        """List rows without their answers, unapplied ones oldest first, else newest first.
+
+        ``states``: of pending, queued, retrying, failed, late, applied, dismissed; none
+        means those that are not applied. ``player``, ``season`` and ``submission_id`` as
+        stored. ``older_than``: seconds. ``limit``: 1 to 1000, after the first ``start``.
+        """
+
+    def count(
+        self,
+        *,
+        states: Sequence[str] = (),
+        player: str | None = None,
+        season: str | None = None,
+        submission_id: str | None = None,
+        older_than: int | None = None,
+    ) -> int:
+        """Count the rows that ``list`` would give without a limit."""
+
+    def show(self, player: str, submission_id: str) -> JournalRow:
+        """Show one row with its answers.
+
+        Raises NotFoundError if there is none.
+        """
+
+    def retry(
+        self,
+        *,
+        states: Sequence[str] = (),
+        player: str | None = None,
+        season: str | None = None,
+        submission_id: str | None = None,
+        older_than: int | None = None,
+        dry_run: bool = False,
+    ) -> JournalChange:
+        """Have rows tried again that are not applied: the next sweep takes them.
+
+        Which: as ``list``, 1000 at most. ``dry_run``: only say which.
+
+        Raises InvalidInputError if nothing says which, or for applied or dismissed rows.
+        """
+
+    def dismiss(
+        self,
+        by: str,
+        *,
+        states: Sequence[str] = (),
+        player: str | None = None,
+        season: str | None = None,
+        submission_id: str | None = None,
+        older_than: int | None = None,
+        dry_run: bool = False,
+    ) -> JournalChange:
+        """Give up rows for good that are not applied: their answers go to the Error Log.
+
+        Which: as ``list``, 1000 at most. ``by``: who does it, for the audit. ``dry_run``:
+        only say which.
+
+        Raises InvalidInputError as ``retry``.
+        """
+
 class Players:
     """What follows when a User is renamed or deleted, or a row is edited by hand."""
 

@@ -7,12 +7,17 @@ from typing import Any, TypedDict
 __all__ = [
     "CacheStats",
     "DueQuestion",
+    "JournalChange",
+    "JournalEntry",
+    "JournalRow",
     "MigrationPlan",
     "MigrationReport",
     "Partition",
     "PersistResult",
+    "PersistenceStatus",
     "PlayerMoved",
     "PlayerRemoved",
+    "Purged",
     "ReviewSession",
     "Schedule",
     "SubmitAnswer",
@@ -44,6 +49,69 @@ class DueQuestion(TypedDict):
     """Site wall time, ``YYYY-MM-DDTHH:MM:SS[.ffffff]``."""
     subject: str | None
     topic: str | None
+
+
+class JournalEntry(TypedDict):
+    """A row of the journal without its answers. Times: UTC, ``YYYY-MM-DDTHH:MM:SS.ffffffZ``."""
+
+    player: str
+    submission_id: str
+    season: str
+    state: str
+    """pending, queued, retrying, failed, late, applied or dismissed."""
+    created_at: str
+    applied_at: str | None
+    next_try_at: str | None
+    """When a sweeper comes by; None where that is soon, or never."""
+    tries: int
+    """How often it could not be applied."""
+    error: str | None
+    """Why, the last time."""
+    claimed_by: str | None
+    """Who works on it now."""
+    job_id: str
+    """The RQ job that applies it."""
+
+
+class JournalRow(JournalEntry):
+    """A row of the journal."""
+
+    cached_at: str | None
+    attempt: str
+    rq_status: str | None
+    """What RQ says of its job; None if it knows none."""
+    payload: Any
+    """The batch; a text if it is no JSON."""
+
+
+class JournalChange(TypedDict):
+    """What was done to rows of the journal."""
+
+    entries: list[JournalEntry]
+    """The rows that were changed, or would be, as they were before."""
+    skipped: list[tuple[str, str, str]]
+    """Those that were not: player, submission id, why."""
+    dry_run: bool
+    more: bool
+    """Whether there may be more than one call changes."""
+
+
+class PersistenceStatus(TypedDict):
+    """What became of a job."""
+
+    job_id: str
+    status: str
+    """queued, started, applied, failed or unknown."""
+    tries: int
+    error: str | None
+
+
+class Purged(TypedDict):
+    """Rows deleted because their time is over."""
+
+    journal: int
+    audit: int
+    review_log: int
 
 
 class ReviewSession(TypedDict):

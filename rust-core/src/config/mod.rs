@@ -55,8 +55,13 @@
 //! | `srs_queue` | queue for jobs | 64 of `[A-Za-z0-9_.-]` | `srs_write` if in use, else `default` |
 //! | `srs_default_queue_max` | our waiting jobs on `default`, at most | 0 to 100,000 | 100 |
 //! | `srs_journal_days` | days for which applied journal rows stay | 2 to 3650 | 14 |
+//! | `srs_journal_tries` | tries after which a journal row that cannot be applied waits for an operator | 1 to 1000 | 12 (some 7 hours) |
 //! | `srs_audit_days` | days for which audit rows stay | 1 to 36,500 | 365 |
 //! | `srs_review_log` | each review is logged | switch | 1 |
+//! | `srs_state_budget_ms` | milliseconds in which a submit must have the states before; what comes later is computed when the answers are applied | 10 to 10,000 | 100 |
+//! | `srs_journal_budget_ms` | milliseconds in which the journal must have a submit; later, queue and spool together keep it | 10 to 10,000 | 150 |
+//! | `srs_spool_dir` | folder on this host's disk for submits that the journal does not have yet; relative to the site's folder | path | `private/memora_srs/spool` |
+//! | `srs_review_log_days` | days for which the review log is kept; 0: for good | 0 to 36,500 | 0 |
 //! | `srs_mariadb_loads` | schedule reads on MariaDB at once, per process; less than the connections | 1 to 1000 | 16 |
 //! | `srs_mariadb_connections` | connections to MariaDB, per process and site | 1 to 1000 | 32; 2 in Frappe's processes |
 //! | `srs_safe_mode_global_limit` | reads a minute of all students together while Redis is away | 1 to 100,000 | 500 |
@@ -206,6 +211,13 @@ pub struct SiteConfig {
     pub srs: SrsConfig,
 }
 
+impl SiteConfig {
+    /// The folder of the site's spool.
+    pub fn spool_dir(&self) -> PathBuf {
+        self.sites_path.join(&self.site).join(&self.srs.spool_dir)
+    }
+}
+
 /// How long RQ's jobs may run and are kept, in seconds. What is negative is without end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RqConfig {
@@ -275,8 +287,19 @@ pub struct SrsConfig {
     pub journal_days: u32,
     /// `srs_audit_days`: how long audit rows stay.
     pub audit_days: u32,
+    /// `srs_journal_tries`: how often a row is tried that no repetition mends.
+    pub journal_tries: u32,
+    /// `srs_review_log_days`: how long the review log stays; 0 for good.
+    pub review_log_days: u32,
     /// `srs_review_log`: whether each review is logged.
     pub review_log: bool,
+    /// `srs_state_budget_ms`: how long a submit waits for the states before it.
+    pub state_budget: Duration,
+    /// `srs_journal_budget_ms`: how long a submit waits for the journal.
+    pub journal_budget: Duration,
+    /// `srs_spool_dir`: where submits are kept that the journal does not have yet, below
+    /// the site's folder unless it is absolute.
+    pub spool_dir: PathBuf,
     /// `srs_mariadb_loads`: schedule reads on MariaDB at once, per process; less than the
     /// connections, unless there is only one.
     pub mariadb_loads: usize,
@@ -305,7 +328,12 @@ impl Default for SrsConfig {
             default_queue_max: 100,
             journal_days: 14,
             audit_days: 365,
+            journal_tries: 12,
+            review_log_days: 0,
             review_log: true,
+            state_budget: Duration::from_millis(100),
+            journal_budget: Duration::from_millis(150),
+            spool_dir: PathBuf::from("private/memora_srs/spool"),
             mariadb_loads: 16,
             mariadb_connections: 32,
             safe_mode_global_limit: 500,

@@ -1,5 +1,6 @@
 //! Our own settings: the `srs_*` keys. Their table is in the parent module.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,12 +13,14 @@ use crate::scheduling::{Parameters, XpTable};
 /// The queue that is meant for our jobs.
 const OUR_QUEUE: &str = "srs_write";
 /// Whatever else begins with `srs_` is a typing mistake, or from another release.
-pub(super) const KEYS: [&str; 20] = [
+pub(super) const KEYS: [&str; 25] = [
     "srs_allow_new_questions",
     "srs_audit_days",
     "srs_default_queue_max",
     "srs_frappe_version",
+    "srs_journal_budget_ms",
     "srs_journal_days",
+    "srs_journal_tries",
     "srs_key_prefix",
     "srs_mariadb_connections",
     "srs_mariadb_loads",
@@ -26,12 +29,15 @@ pub(super) const KEYS: [&str; 20] = [
     "srs_queue",
     "srs_redis_cache",
     "srs_review_log",
+    "srs_review_log_days",
     "srs_rq_version",
     "srs_safe_mode_global_limit",
     "srs_safe_mode_user_seconds",
     "srs_scheduler",
     "srs_season_cache_s",
     "srs_sidecar",
+    "srs_spool_dir",
+    "srs_state_budget_ms",
     "srs_xp",
 ];
 
@@ -68,7 +74,17 @@ pub(super) fn read(
         journal_days: reader.number("srs_journal_days", 2..=3650, default.journal_days.into())
             as u32,
         audit_days: reader.number("srs_audit_days", 1..=36_500, default.audit_days.into()) as u32,
+        journal_tries: reader.number("srs_journal_tries", 1..=1000, default.journal_tries.into())
+            as u32,
+        review_log_days: reader.number(
+            "srs_review_log_days",
+            0..=36_500,
+            default.review_log_days.into(),
+        ) as u32,
         review_log: reader.switch("srs_review_log", default.review_log),
+        state_budget: milliseconds(reader, "srs_state_budget_ms", default.state_budget),
+        journal_budget: milliseconds(reader, "srs_journal_budget_ms", default.journal_budget),
+        spool_dir: spool_dir(reader, &default),
         mariadb_loads: reader.number("srs_mariadb_loads", 1..=1000, default.mariadb_loads as u64)
             as usize,
         mariadb_connections: reader.number(
@@ -108,6 +124,16 @@ pub(super) fn read(
         }
     }
     srs
+}
+
+fn milliseconds(reader: &mut Reader<'_>, key: &str, default: Duration) -> Duration {
+    let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(reader.number(key, 10..=10_000, default))
+}
+
+fn spool_dir(reader: &mut Reader<'_>, default: &SrsConfig) -> PathBuf {
+    let default = default.spool_dir.to_string_lossy();
+    PathBuf::from(reader.open_text("srs_spool_dir", None, &default))
 }
 
 fn key_prefix(reader: &mut Reader<'_>) -> String {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::job::{EXECUTE_JOB, PERSIST_METHOD, TRUNCATE_FAILED, parse_timestamp};
 use super::job_id::submission_of_job;
-use crate::batch::{Attempt, Batch, Door, FORMAT, Item, Submission, SubmissionKey};
+use crate::batch::{Attempt, Batch, Door, FORMAT, Item, RAW_FORMAT, Submission, SubmissionKey};
 use crate::pickle::{self, Limits};
 use crate::types::{Player, Season, SubmissionId, UtcMicros, check_name};
 use crate::{Error, Result};
@@ -211,7 +211,7 @@ impl PersistCall {
     /// ours, or items without version, as the old implementation and direct callers have
     /// them. What a newer engine queued is for others to run.
     pub fn is_known_format(&self) -> bool {
-        self.v.is_none_or(|v| v == FORMAT)
+        self.v.is_none_or(|v| (FORMAT..=RAW_FORMAT).contains(&v))
     }
 
     /// Whether it carries a complete batch of ours, which [`PersistCall::submission`]
@@ -224,14 +224,14 @@ impl PersistCall {
     ///
     /// # Errors
     /// `InvalidInput`, naming the field: only complete calls with items of format
-    /// [`FORMAT`] are understood here.
+    /// [`FORMAT`] or [`RAW_FORMAT`] are understood here.
     pub fn submission(&self) -> Result<Submission> {
         let missing =
             |field: &str| Error::invalid(format!("{field} is missing: the batch is not complete"));
         let v = self.v.ok_or_else(|| missing("v"))?;
-        if v != FORMAT {
+        if !self.is_known_format() {
             return Err(Error::invalid(format!(
-                "v is {v}, this version knows format {FORMAT}"
+                "v is {v}, this version knows formats {FORMAT} to {RAW_FORMAT}"
             )));
         }
         let Value::Array(responses) = &self.responses else {
@@ -256,12 +256,11 @@ impl PersistCall {
             season: self.season.clone(),
             attempt: self.attempt.ok_or_else(|| missing("attempt"))?,
             fingerprint: self.fingerprint.ok_or_else(|| missing("fingerprint"))?,
-            batch: Batch {
-                v,
-                door: self.door.ok_or_else(|| missing("door"))?,
-                at: self.at.ok_or_else(|| missing("at"))?,
+            batch: Batch::new(
+                self.door.ok_or_else(|| missing("door"))?,
+                self.at.ok_or_else(|| missing("at"))?,
                 items,
-            },
+            ),
         })
     }
 }
@@ -367,12 +366,11 @@ mod tests {
             season: Season::stored("SEASON-2026 'x' 🎓"),
             attempt: Attempt([7; 16]),
             fingerprint: [9; 32],
-            batch: Batch {
-                v: FORMAT,
-                door: Door::Http,
-                at: 1_768_816_800_000_000,
-                items: vec![serde_json::from_value(item).unwrap(); 3],
-            },
+            batch: Batch::new(
+                Door::Http,
+                1_768_816_800_000_000,
+                vec![serde_json::from_value(item).unwrap(); 3],
+            ),
         }
     }
 
@@ -382,12 +380,25 @@ mod tests {
 
     #[test]
     fn our_own_job_comes_back_whole() {
-        let submission = submission();
-        let data = encode_data("site", "site||srs_persist_0", &submission).unwrap();
-        let call = call(&data).unwrap();
-        assert!(call.is_known_format());
-        assert_eq!(call.site, "site");
-        assert_eq!(call.submission().unwrap(), submission);
+        let ready = submission();
+        let mut raw = ready.batch.items.clone();
+        raw[1] = serde_json::from_value(json!({
+            "question_id": "q-2:0", "quality": 5, "xp": 25, "raw": true,
+            "last_review_us": 5, "review_version": 6
+        }))
+        .unwrap();
+        let raw = Submission {
+            batch: Batch::new(Door::Http, 5, raw),
+            ..ready.clone()
+        };
+        assert_eq!((ready.batch.v, raw.batch.v), (FORMAT, RAW_FORMAT));
+        for submission in [ready, raw] {
+            let data = encode_data("site", "site||srs_persist_0", &submission).unwrap();
+            let call = call(&data).unwrap();
+            assert!(call.is_known_format());
+            assert_eq!(call.site, "site");
+            assert_eq!(call.submission().unwrap(), submission);
+        }
     }
 
     /// The data of a job with these arguments.
@@ -483,7 +494,7 @@ mod tests {
             call.submission().unwrap_err().message().to_owned()
         };
         assert!(message(&|c| c.v = None).starts_with("v is missing"));
-        assert!(message(&|c| c.v = Some(2)).contains("format 1"));
+        assert!(message(&|c| c.v = Some(3)).contains("formats 1 to 2"));
         assert!(message(&|c| c.attempt = None).starts_with("attempt"));
         assert!(message(&|c| c.submission_id = None).starts_with("submission_id"));
         assert!(message(&|c| c.responses = json!({})).contains("responses"));

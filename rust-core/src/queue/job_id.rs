@@ -31,6 +31,19 @@ pub fn persistence_job_id(
     )
 }
 
+/// What a job id of [`persistence_job_id`] says of its submission, as bytes: the journal has
+/// the same in `job_hash`. `None` for any other id, and for RQ 3, where the site is hashed
+/// too.
+pub fn hash_of_job(rq_major: u32, job_id: &str) -> Option<[u8; ID_DIGITS / 2]> {
+    if rq_major >= 3 {
+        return None;
+    }
+    let (_, digits) = job_id.rsplit_once("||srs_persist_")?;
+    let mut hash = [0; ID_DIGITS / 2];
+    hex::decode_to_slice(digits, &mut hash).ok()?;
+    Some(hash)
+}
+
 /// The id of the job that asks apps about these questions.
 pub(super) fn info_job_id(
     site: &str,
@@ -70,6 +83,13 @@ fn job_id(site: &str, rq_major: u32, kind: &str, parts: &[&str]) -> String {
 /// Names a submission within a site, for its token.
 pub(super) fn token_hash(player: &Player, submission: &SubmissionId) -> String {
     let mut hash = hash(&[player.as_str(), submission.as_str()]);
+    hash.truncate(TOKEN_DIGITS);
+    hash
+}
+
+/// Names a student's season within a site, for the entries of what is not journaled.
+pub(super) fn schedule_hash(player: &Player, season: &Season) -> String {
+    let mut hash = hash(&[player.as_str(), season.as_str()]);
     hash.truncate(TOKEN_DIGITS);
     hash
 }
@@ -119,6 +139,11 @@ mod tests {
         assert_eq!(known, "srs.localhost||srs_persist_bf71d365775a172fd073");
         assert_ne!(known, id("srs.localhost", 1, "ann@example.com", "s-2"));
         assert_ne!(known, id("srs.localhost", 1, "Ann@example.com", "s-1"));
+        assert_eq!(
+            hex::encode(hash_of_job(1, &known).unwrap()),
+            "bf71d365775a172fd073"
+        );
+        assert_eq!(hash_of_job(3, &known), None);
         // Where the one ends and the other begins counts.
         assert_ne!(id("s", 1, "ann1", "2"), id("s", 1, "ann", "12"));
     }

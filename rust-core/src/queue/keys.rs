@@ -102,3 +102,38 @@ pub(super) fn safe_mode_past(site: &str) -> String {
 pub(super) fn dirty(site: &str) -> String {
     format!("rq:memora:dirty:{site}")
 }
+
+/// Ours: submissions of one student and season that the journal does not have yet.
+pub(super) fn entries(site: &str, name: &str) -> String {
+    format!("rq:memora:unj:{site}:{name}")
+}
+
+/// Ours: which of those there are.
+pub(super) fn entry_names(site: &str) -> String {
+    format!("rq:memora:unj:{site}")
+}
+
+/// Ours: failures that the Error Log could not take, by job.
+pub(super) fn untold(site: &str) -> String {
+    format!("rq:memora:untold:{site}")
+}
+
+/// List of job ids that one of RQ's workers has taken and not begun.
+pub(super) fn intermediate(queue: &str) -> String {
+    format!("rq:queue:{queue}:intermediate")
+}
+
+/// When a job was first seen there.
+pub(super) fn first_seen(queue: &str, id: &str) -> String {
+    format!("rq:queue:{queue}:intermediate:first_seen:{id}")
+}
+
+/// Channel over which a worker is told what to do.
+pub(super) fn pubsub(worker: &str) -> String {
+    format!("rq:pubsub:{worker}")
+}
+
+/// Ours: which native worker looks after a queue.
+pub(super) fn maintenance(queue: &str) -> String {
+    format!("rq:memora:maintenance:{queue}")
+}

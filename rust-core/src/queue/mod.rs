@@ -14,6 +14,9 @@
 //! | `outage` | which host tells administrators that the cache is away |
 //! | `limits` | how much may be read while the cache is away, for all hosts |
 //! | `dirty` | students whose schedule in the cache may lack something |
+//! | `unjournaled` | keeps what the journal does not have yet, for all who read |
+//! | `outcome` | what RQ knows of a job |
+//! | `untold` | failures that wait for the Error Log |
 //! | `worker` | registers, takes jobs, finishes them as RQ would |
 //! | `scripts/` | everything that must happen in one step |
 //!
@@ -36,17 +39,22 @@ mod job_id;
 mod keys;
 mod limits;
 mod outage;
+mod outcome;
 mod producer;
+mod unjournaled;
+pub mod untold;
 mod worker;
 
 pub use call::{JobOptions, PersistCall};
 pub use dirty::{DirtyList, Listed, Mark, Whose};
 pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, NOTICE_METHOD, PERSIST_METHOD, encode_data};
-pub use job_id::persistence_job_id;
+pub use job_id::{hash_of_job, persistence_job_id};
 pub use limits::{HostLimits, Turn};
 pub use outage::{Event, OutageBoard, Telling};
+pub use outcome::{JobOutcome, job_outcome};
 pub use producer::{Enqueued, Producer, Requeued, own_queues};
-pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
+pub use unjournaled::{Entries, Journaled, Noted, Settled, Unjournaled};
+pub use worker::{Command, Kept, QueueWorker, State, TakenJob, WorkerOptions};
 
 /// Whether RQ of this major version records each run of a job as an execution of its
 /// own, and so has other members in its registry of started jobs.

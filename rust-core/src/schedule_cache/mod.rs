@@ -39,7 +39,7 @@ use redis::Value;
 
 use crate::servers::redis::RedisLink;
 use crate::types::{Player, QuestionState, Season, UtcMicros};
-use crate::{Error, Result};
+use crate::{Error, Result, failpoint};
 
 /// Format of marker and details; another format means that the key does not exist.
 const FORMAT: &str = "srs1";
@@ -222,8 +222,12 @@ impl ScheduleCache {
         states: &[QuestionState],
     ) -> Result<Applied> {
         let keys = self.keys(player, season);
+        let lease = match failpoint::planted("no_dirty") {
+            true => format!("{}:none", keys.lease()),
+            false => keys.lease(),
+        };
         let mut call = scripts::APPLY.key(&keys.schedule);
-        call.key(keys.details()).key(keys.lease());
+        call.key(keys.details()).key(lease);
         call.arg(&self.own).arg(keys.subject_prefix());
         for state in states {
             let id = state.question.as_str();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 use tokio::time::timeout;
 
@@ -61,8 +62,16 @@ impl MariaDb {
     /// # Errors
     /// `Unavailable` if none can be had within two seconds.
     pub async fn conn(&self) -> Result<Conn> {
+        self.conn_within(CHECKOUT_TIMEOUT).await
+    }
+
+    /// As [`Self::conn`], for who can wait longer, or not as long.
+    ///
+    /// # Errors
+    /// `Unavailable` if none can be had within `limit`.
+    pub async fn conn_within(&self, limit: Duration) -> Result<Conn> {
         let pool = self.pool.load_full();
-        match timeout(CHECKOUT_TIMEOUT, pool.get_conn()).await {
+        match timeout(limit, pool.get_conn()).await {
             Ok(conn) => conn.map_err(|e| {
                 Error::unavailable("The database is not available", Duration::from_secs(1))
                     .with_source(e)
@@ -103,6 +112,22 @@ impl MariaDb {
         let pool = self.pool.swap(Arc::new(Pool::new(self.opts.clone())));
         // Waits for those in use; who dropped this future would only close them later.
         let _ = Pool::clone(&pool).disconnect().await;
+    }
+
+    /// Ends what a connection does, which nobody waits for any more: a statement that waits
+    /// for a lock goes on doing so on the server, with all its own locks, long after its
+    /// client has hung up.
+    pub fn kill(&self, conn: Conn) {
+        let (pool, id) = (self.pool.load_full(), conn.id());
+        Self::discard(conn);
+        tokio::spawn(async move {
+            let killed = async {
+                let mut conn = pool.get_conn().await?;
+                // Everybody may end their own connections.
+                conn.query_drop(format!("KILL {id}")).await
+            };
+            let _ = timeout(CHECKOUT_TIMEOUT, killed).await;
+        });
     }
 
     /// Closes all connections, waiting for those in use.

@@ -124,6 +124,34 @@ impl<'a> Answers<'a> {
         );
     }
 
+    /// Takes an answer whose state before is not known: what it leads to is computed when
+    /// it is applied. Its question is named as the student named it.
+    pub(super) fn defer(&mut self, response: &Response) {
+        let question = QuestionId::stored(&response.question_id);
+        let earlier = self.earlier(&question).map(|i| Version(i.review_version));
+        let version = earlier.unwrap_or(Version(0)).next(self.now);
+        self.items.push(Item {
+            question_id: response.question_id.clone(),
+            quality: Some(response.quality),
+            response_time_ms: response.response_time_ms,
+            xp: self.srs.xp.for_quality(response.quality),
+            raw: true,
+            new_stability: 0.0,
+            new_next_review_date: String::new(),
+            due_us: 0,
+            last_review_us: self.now.0,
+            review_version: version.0,
+            subject: None,
+            topic: None,
+            before: None,
+        });
+    }
+
+    /// Takes an item whose state was computed before.
+    pub(super) fn keep(&mut self, item: Item) {
+        self.items.push(item);
+    }
+
     fn earlier(&self, question: &QuestionId) -> Option<&Item> {
         let mut latest_first = self.items.iter().rev();
         latest_first.find(|item| item.question_id == question.as_str())
@@ -132,7 +160,7 @@ impl<'a> Answers<'a> {
     /// The state that an answer meets; `None` for a new question.
     fn before(&self, question: &QuestionId) -> Option<QuestionState> {
         self.earlier(question)
-            .map(Item::state)
+            .and_then(Item::state)
             .or_else(|| self.prior.state(question).cloned())
     }
 
@@ -148,6 +176,7 @@ impl<'a> Answers<'a> {
             quality,
             response_time_ms,
             xp: quality.map_or(0, |quality| self.srs.xp.for_quality(quality)),
+            raw: false,
             new_stability: after.stability.to_f64(),
             new_next_review_date: self.zone.iso(after.due),
             due_us: after.due.0,

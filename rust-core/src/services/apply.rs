@@ -9,12 +9,15 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use mysql_async::Conn;
 use tokio::time::timeout;
 
-use super::Site;
+use super::{Site, raw, unjournaled};
 use crate::batch::Submission;
-use crate::store::apply::{self, Context, Work};
-use crate::store::{journal, partitions, seasons};
+use crate::servers::mariadb::MariaDb;
+use crate::store::apply::{self, Context, Held, Work};
+use crate::store::journal::{self, Failure};
+use crate::store::{partitions, seasons};
 use crate::types::{Player, QuestionState, Season, UtcMicros};
 use crate::{Error, ErrorKind, Result, failpoint};
 
@@ -41,43 +44,56 @@ pub(super) struct NewQuestions {
 /// order; `Ok` also for what was applied before. Retries what may pass by itself; a bad
 /// one does not harm the others.
 pub async fn apply(site: &Site, work: &[Work], worker: &str) -> Vec<Result<()>> {
-    apply_and_tell(site, work, worker, &mut Vec::new()).await
+    apply_and_tell(site, work, worker, Held::Wait, &mut Vec::new()).await
 }
 
-/// As [`apply()`]; adds the new questions that came into the table.
+/// As [`apply()`]; adds the new questions that came into the table. Rows that others hold
+/// are waited for, or left to them and reported as applied.
 pub(super) async fn apply_and_tell(
     site: &Site,
     work: &[Work],
     worker: &str,
+    held: Held,
     new: &mut Vec<NewQuestions>,
 ) -> Vec<Result<()>> {
-    match together(site, work, worker, new).await {
-        Ok(()) => work.iter().map(|_| Ok(())).collect(),
-        Err(error) if work.len() == 1 => vec![failed(site, &work[0], error).await],
-        // It would be so for each of them, after as many tries. A connection that broke over
-        // one of them is another matter.
-        Err(error) if is_away(&error) && site.db.conn().await.is_err() => {
-            let away = Error::unavailable("The database is not available", PAUSE);
-            let away = away.with_source(error);
-            work.iter().map(|_| Err(away.clone())).collect()
+    let mut outcomes = Vec::with_capacity(work.len());
+    // Parts still to do, the next one last. A part that fails is done in halves, so that a
+    // bad one among many costs few more transactions.
+    let mut parts = vec![work];
+    while let Some(part) = parts.pop() {
+        if part.is_empty() {
+            continue;
         }
-        Err(_) => {
-            let mut outcomes = Vec::with_capacity(work.len());
-            for one in work {
-                let outcome = together(site, std::slice::from_ref(one), worker, new).await;
-                outcomes.push(match outcome {
-                    Ok(()) => Ok(()),
-                    Err(error) => failed(site, one, error).await,
-                });
+        match together(site, part, worker, held, new).await {
+            Ok(()) => outcomes.extend(part.iter().map(|_| Ok(()))),
+            // It would be so for each of them, after as many tries. A connection that broke
+            // over one of them is another matter.
+            Err(error) if is_away(&error) && site.db.conn().await.is_err() => {
+                let away = Error::unavailable("The database is not available", PAUSE);
+                let away = away.with_source(error);
+                outcomes.resize_with(work.len(), || Err(away.clone()));
+                break;
             }
-            outcomes
+            Err(error) => match part {
+                [one] => outcomes.push(failed(site, one, error).await),
+                _ => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+            },
         }
     }
+    outcomes
 }
 
 /// Leaves the failure in the journal, where the next sweep and an operator find it.
 async fn failed(site: &Site, work: &Work, error: mysql_async::Error) -> Result<()> {
-    if let Err(unwritten) = journal::failed(&site.db, &work.key, &error.to_string()).await {
+    let failure = Failure {
+        error: &error.to_string(),
+        passes: may_pass(&error),
+    };
+    let tries = site.config.srs.journal_tries;
+    if let Err(unwritten) = journal::failed(&site.db, &work.key, failure, tries).await {
         tracing::warn!(site = site.config.site, error = ?unwritten, "A failure could not be noted");
     }
     Err(match error {
@@ -111,13 +127,14 @@ async fn together(
     site: &Site,
     work: &[Work],
     worker: &str,
+    held: Held,
     new: &mut Vec<NewQuestions>,
 ) -> Result<(), mysql_async::Error> {
     let mut tries = 0;
     loop {
         // A panic over one bad row must not end the worker, which would meet it again at
         // every start.
-        let tried = AssertUnwindSafe(once(site, work, worker, tries + 1)).catch_unwind();
+        let tried = AssertUnwindSafe(once(site, work, worker, held, tries + 1)).catch_unwind();
         let tried = timeout(PATIENCE, tried).await.unwrap_or_else(|elapsed| {
             let slow = Error::unavailable("The database is too slow", PAUSE);
             Ok(Err(ours(slow.with_source(elapsed))))
@@ -164,6 +181,21 @@ async fn once(
     site: &Site,
     work: &[Work],
     worker: &str,
+    held: Held,
+    tries: u32,
+) -> Result<Vec<NewQuestions>, mysql_async::Error> {
+    let mut conn = OwnConn::new(&site.db);
+    let outcome = once_on(&mut conn, site, work, worker, held, tries).await;
+    conn.release();
+    outcome
+}
+
+async fn once_on(
+    conn: &mut OwnConn<'_>,
+    site: &Site,
+    work: &[Work],
+    worker: &str,
+    held: Held,
     tries: u32,
 ) -> Result<Vec<NewQuestions>, mysql_async::Error> {
     let now = UtcMicros::now();
@@ -175,13 +207,23 @@ async fn once(
         review_log: site.config.srs.review_log,
     };
     let scope = site.config.site.as_str();
-    let mut made_partitions = false;
+    let (mut made_partitions, mut made_states) = (false, false);
     loop {
-        let mut conn = site.db.conn().await.map_err(ours)?;
-        let mut applying = apply::begin(&mut conn, work).await?;
+        let mut applying = apply::begin(conn.open().await?, work, held).await?;
         if applying.rows.is_empty() {
             applying.roll_back().await?;
             return Ok(Vec::new());
+        }
+        if raw::is_left(&applying.rows) {
+            if made_states {
+                return Err(ours(Error::internal("Raw answers could not be computed")));
+            }
+            made_states = true;
+            let rows = applying.keep().await?;
+            // As below: this reads on other connections.
+            conn.release();
+            raw::settle(site, &rows).await.map_err(ours)?;
+            continue;
         }
         let new = new_questions(&applying.rows);
         let cached = show(site, &applying.rows).await;
@@ -193,7 +235,7 @@ async fn once(
                 applying.roll_back().await?;
                 // Where there are few connections, waiting for another one while holding
                 // this could be waiting for oneself.
-                drop(conn);
+                conn.release();
                 seasons.sort();
                 seasons.dedup();
                 make_partitions(site, &seasons).await?;
@@ -204,11 +246,51 @@ async fn once(
         failpoint::hit(scope, "apply_upserted")
             .await
             .map_err(ours)?;
+        let applied: Vec<_> = applying
+            .rows
+            .iter()
+            .map(|row| (row.key.clone(), row.season.clone(), row.attempt))
+            .collect();
         applying.finish(&context, work, &cached).await?;
         failpoint::hit(scope, "apply_committed")
             .await
             .map_err(ours)?;
+        unjournaled::applied(site, &applied).await;
         return Ok(new);
+    }
+}
+
+/// A connection whose transaction may be dropped half-way: by a worker that is told to stop a
+/// job, or when time is up. What it does is then ended on the server too, or everybody
+/// would wait for its locks.
+struct OwnConn<'a> {
+    db: &'a MariaDb,
+    conn: Option<Conn>,
+}
+
+impl<'a> OwnConn<'a> {
+    fn new(db: &'a MariaDb) -> Self {
+        Self { db, conn: None }
+    }
+
+    /// Takes one, giving back the one before.
+    async fn open(&mut self) -> Result<&mut Conn, mysql_async::Error> {
+        self.release();
+        let conn = self.db.conn().await.map_err(ours)?;
+        Ok(self.conn.insert(conn))
+    }
+
+    /// Gives the connection back: nothing is under way on it.
+    fn release(&mut self) {
+        self.conn = None;
+    }
+}
+
+impl Drop for OwnConn<'_> {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            self.db.kill(conn);
+        }
     }
 }
 
@@ -251,6 +333,9 @@ async fn make_partitions(site: &Site, missing: &[Season]) -> Result<(), mysql_as
 
 /// Shows the states in the cache, student by student; whether each row is there now.
 async fn show(site: &Site, rows: &[Submission]) -> Vec<bool> {
+    if failpoint::planted("no_reassert") {
+        return vec![true; rows.len()];
+    }
     let mut students: BTreeMap<(&Player, &Season), Vec<QuestionState>> = BTreeMap::new();
     for row in rows {
         students

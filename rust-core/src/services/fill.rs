@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::Site;
 use super::schedule::{self, Owner};
+use super::{Site, record};
 use crate::schedule_cache::{Fill, Published};
 use crate::servers::mariadb::MariaDb;
-use crate::store::load::{self, Whose};
+use crate::store::load::Whose;
 use crate::types::{Player, Season, UtcMicros};
 use crate::{Result, failpoint};
 
@@ -147,11 +147,16 @@ async fn rounds(
     for _ in 0..ROUNDS {
         // Under the lease: what is set from outside from now on makes it dirty.
         let members = site.cache.carried(player, season).await?;
-        let mut states = {
+        let on_record = {
             let _turn = site.fill_turn().await?;
             failpoint::hit(scope, "fill_reads").await?;
-            MariaDb::within(PATIENCE, load::all(&site.db, whose)).await?
+            MariaDb::within(PATIENCE, record::all(site, whose)).await?
         };
+        if on_record.doubtful {
+            // A complete schedule is believed, so it must not lack what was acknowledged.
+            return Ok(Filled::Overtaken);
+        }
+        let mut states = on_record.found;
         schedule::carry_over(site, &owner, &mut states, members, UtcMicros::now()).await?;
         if !fill.stage(&states, subjects, scope).await? {
             return Ok(Filled::Overtaken);

@@ -5,13 +5,20 @@
 
 mod answers;
 pub mod apply;
+mod bounded;
 pub mod fill;
+mod handoff;
+pub mod housekeeping;
+pub mod journal;
 pub mod partitions;
 pub mod persist;
 pub mod players;
 mod prior;
+pub mod purge;
 pub mod question_info;
+mod raw;
 pub mod read;
+mod record;
 pub mod recovery;
 mod report;
 pub mod request;
@@ -23,6 +30,8 @@ pub mod site;
 pub mod sites;
 pub mod submit;
 pub mod sweep;
+pub mod unjournaled;
+pub mod upkeep;
 mod who;
 pub mod worker;
 

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::record::{self, OnRecord};
 use super::recovery::Trust;
 pub use super::request::ReviewRequest;
 use super::{Site, fill, safe_mode, seasons};
 use crate::schedule_cache::Lookup;
 use crate::servers::mariadb::MariaDb;
 use crate::site_time::SiteZone;
-use crate::store::load::{self, Whose};
+use crate::store::load::{DuePage, Whose};
 use crate::store::seasons::SeasonRow;
 use crate::types::{Player, QuestionState, UtcMicros};
 use crate::{Error, ErrorKind, Result};
@@ -178,7 +179,7 @@ impl Page<'_> {
             Trust::Cache => {}
             Trust::Table => {
                 let page = self.table_page(zone, self.limit).await?;
-                return Ok((page.questions, page.total, false));
+                return Ok((page.found.questions, page.found.total, page.doubtful));
             }
             Trust::SafeMode => return self.degraded(zone).await,
         }
@@ -196,7 +197,7 @@ impl Page<'_> {
             Ok(Lookup::Incomplete) => {
                 let page = self.table_page(zone, self.limit).await?;
                 fill::in_background(self.site, self.player, season, self.subject.clone());
-                Ok((page.questions, page.total, false))
+                Ok((page.found.questions, page.found.total, page.doubtful))
             }
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 tracing::warn!(
@@ -215,10 +216,10 @@ impl Page<'_> {
         safe_mode::admit(self.site, self.player).await?;
         let limit = self.limit.min(DEGRADED_LIMIT);
         let page = self.table_page(zone, limit).await.map_err(both_away)?;
-        Ok((page.questions, page.total, true))
+        Ok((page.found.questions, page.found.total, true))
     }
 
-    async fn table_page(&self, zone: SiteZone, limit: usize) -> Result<load::DuePage> {
+    async fn table_page(&self, zone: SiteZone, limit: usize) -> Result<OnRecord<DuePage>> {
         let whose = Whose {
             player: self.player,
             season: &self.season.name,
@@ -226,13 +227,7 @@ impl Page<'_> {
             site: &self.site.config.site,
         };
         let _turn = self.site.load_turn().await?;
-        let page = load::due(
-            &self.site.db,
-            whose,
-            self.subject.as_deref(),
-            self.now,
-            limit,
-        );
+        let page = record::due(self.site, whose, self.subject.as_deref(), self.now, limit);
         MariaDb::within(TABLE_PATIENCE, page).await
     }
 }

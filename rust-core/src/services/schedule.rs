@@ -18,9 +18,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::prior::equal_pairs;
-use super::{Site, fill, seasons, who};
+use super::{Site, fill, record, seasons, who};
 use crate::servers::mariadb::MariaDb;
-use crate::store::load::{self, Whose};
+use crate::store::load::Whose;
 use crate::types::{
     Player, QuestionId, QuestionState, Season, Stability, UtcMicros, Version, check_name,
 };
@@ -194,8 +194,8 @@ pub async fn due_items_with_rehydration(
         site: &site.config.site,
     };
     let _turn = site.load_turn().await?;
-    let page = MariaDb::within(PATIENCE, load::due(&site.db, whose, None, now, limit)).await?;
-    let ids = page.questions.into_iter();
+    let page = MariaDb::within(PATIENCE, record::due(site, whose, None, now, limit)).await?;
+    let ids = page.found.questions.into_iter();
     Ok((ids.map(|s| s.question.as_str().to_owned()).collect(), false))
 }
 
@@ -287,11 +287,11 @@ async fn on_record(
             zone: site.zone(now).await?,
             site: &site.config.site,
         };
-        let (rows, overlay) = {
+        let known = {
             let _turn = site.load_turn().await?;
-            MariaDb::within(PATIENCE, load::some(&site.db, whose, ids)).await?
+            let known = MariaDb::within(PATIENCE, record::some(site, whose, ids));
+            known.await?.found.states
         };
-        let known = load::merge(rows, overlay);
         let spellings: Vec<&str> = known.iter().map(|s| s.question.as_str()).collect();
         let equal = equal_pairs(site, ids, &spellings).await?;
         for (i, id) in ids.iter().enumerate() {

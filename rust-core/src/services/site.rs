@@ -7,18 +7,21 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::fill::Fills;
+use super::handoff::Handoffs;
 use super::question_info::Unasked;
 use super::recovery::Recovery;
 use super::safe_mode::SafeMode;
 use super::seasons::{Seasons, Subjects};
+use super::unjournaled::Memory;
 use crate::config::SiteConfig;
 use crate::frappe::Authenticator;
-use crate::queue::Producer;
+use crate::queue::{Producer, Unjournaled};
 use crate::schedule_cache::ScheduleCache;
 use crate::servers::breaker::{Breaker, Holds};
 use crate::servers::mariadb::MariaDb;
 use crate::servers::redis::RedisLink;
 use crate::site_time::SiteZone;
+use crate::spool::Spool;
 use crate::types::UtcMicros;
 use crate::{Error, Result};
 
@@ -41,7 +44,15 @@ pub struct Site {
     /// Students' schedules.
     pub cache: ScheduleCache,
     /// Puts jobs into RQ's queue.
-    pub producer: Producer,
+    pub producer: Arc<Producer>,
+    /// What the journal does not have yet, on the queue's Redis.
+    pub unjournaled: Arc<Unjournaled>,
+    /// The same, on this host's disk.
+    pub spool: Arc<Spool>,
+    /// What this process still has to put into the journal.
+    pub(super) unjournaled_memory: Memory,
+    /// Whether the journal and the queue are worth waiting for.
+    pub(super) handoffs: Handoffs,
     /// Which season is active, as last read.
     pub(super) seasons: Seasons,
     /// Stored spellings of subjects, as last read.
@@ -108,7 +119,11 @@ impl Site {
             cache_redis,
             auth: Authenticator::new(config.srs.mariadb_connections),
             cache: ScheduleCache::new(srs_redis, &config.site, &config.srs.key_prefix),
-            producer: Producer::new(queue_redis.clone(), &config),
+            producer: Arc::new(Producer::new(queue_redis.clone(), &config)),
+            unjournaled: Arc::new(Unjournaled::new(queue_redis.clone(), &config)),
+            spool: Spool::new(config.spool_dir()),
+            unjournaled_memory: Memory::new(),
+            handoffs: Handoffs::default(),
             limits: SafeMode::new(&config, queue_redis.clone()),
             queue_redis,
             seasons: Seasons::new(config.srs.season_cache),

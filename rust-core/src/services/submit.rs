@@ -1,13 +1,17 @@
 //! `submit_review_session`: take a student's answers, durably.
 //!
-//! 1. The states before: cache, else table and journal ([`super::prior`]).
+//! 1. The states before: cache, else table and journal ([`super::prior`]). What cannot be
+//!    had in time travels raw.
 //! 2. The states after, absolute: applying them twice changes nothing.
-//! 3. The journal row, which makes it durable, beside the RQ job, which gets it applied
-//!    soon. Without the row no acknowledgement; without the job the row is found later.
-//! 4. The cache, in one step. Never before the journal, never undone.
+//! 3. The hand-off, which makes it durable ([`super::handoff`]): queue and journal, or
+//!    queue and disk. Without it no acknowledgement.
+//! 4. The cache, in one step. Never before the hand-off, never undone.
 //!
-//! Of several attempts at one submission id the journal's row decides (rule C4): the
-//! others show its states in the cache and give its answer.
+//! Of several attempts at one submission id one wins (rule C4): the others show its states
+//! in the cache and give its answer.
+//!
+//! Nothing here waits long for a server that is slow: season, zone and states are believed
+//! from before or done without, and each hand-off has its budget.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,24 +20,18 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::answers::Answers;
+use super::prior::{self, Asked};
 pub use super::request::{Response, SubmitRequest};
-use super::{Site, fill, prior, seasons};
-use crate::batch::{Attempt, Batch, Door, FORMAT, Submission, SubmissionKey};
+use super::{Site, bounded, fill, handoff, seasons};
+use crate::batch::{Attempt, Batch, Door, Submission, SubmissionKey};
 use crate::queue::persistence_job_id;
-use crate::servers::mariadb::MariaDb;
-use crate::store::journal::{self, Inserted};
+use crate::store::journal;
 use crate::store::seasons::SeasonRow;
 use crate::types::{Player, UtcMicros};
 use crate::{Error, ErrorKind, Result, failpoint};
 
-/// How long the journal row may take before the submit is refused.
-const JOURNAL_BUDGET: Duration = Duration::from_secs(2);
-/// How long the job may take; the journal row stands without it.
-const QUEUE_BUDGET: Duration = Duration::from_secs(1);
-/// How long the loser of a submission looks for the winner.
-const WINNER_BUDGET: Duration = Duration::from_millis(400);
-/// When to come back after a 503.
-const COME_BACK: Duration = Duration::from_secs(1);
+/// How long looking for the same answers, taken before, may take.
+const BEFORE: Duration = Duration::from_millis(400);
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -88,11 +86,28 @@ async fn take(
     let zone = site.zone(now).await?;
     let answered = request.responses.iter().map(|r| r.question_id.as_str());
     let answered: Vec<&str> = answered.collect();
-    let prior = prior::find(site, player, &season, zone, &answered).await?;
+    let asked = Asked {
+        player,
+        season: &season,
+        zone,
+        answered: &answered,
+    };
+    let prior = match prior::soon(site, asked).await {
+        Err(refused) if refused.kind() == ErrorKind::InvalidInput => {
+            // What was taken before this could be asked stays taken.
+            let winner = taken_before(site, player, request).await.ok_or(refused)?;
+            return show(site, &season, &winner, false).await;
+        }
+        prior => prior?,
+    };
     failpoint::hit(scope, "after_state").await?;
     let mut answers = Answers::new(&site.config.srs, &prior, zone, now);
     for response in &request.responses {
-        answers.answer(response);
+        if prior.is_known(&response.question_id) {
+            answers.answer(response);
+        } else {
+            answers.defer(response);
+        }
     }
 
     let submission = Submission {
@@ -103,77 +118,21 @@ async fn take(
         season: season.name.clone(),
         attempt: Attempt::random()?,
         fingerprint: request.fingerprint(),
-        batch: Batch {
-            v: FORMAT,
-            door,
-            at: now.0,
-            items: answers.into_items(),
-        },
+        batch: Batch::new(door, now.0, answers.into_items()),
     };
-    let (journaled, queued) =
-        tokio::join!(write_journal(site, &submission), enqueue(site, &submission));
-    if let Err(error) = queued {
-        tracing::warn!(
-            site = scope,
-            ?error,
-            "A job could not be queued; the journal has its row"
-        );
-    }
-    let winner = match journaled? {
-        Inserted::Yes => submission,
-        Inserted::Taken => winner(site, &submission).await?,
-    };
+    let winner = handoff::hand_off(site, submission).await?;
     show(site, &season, &winner, prior.cached).await
 }
 
-/// The durable point.
-pub(super) async fn write_journal(site: &Site, submission: &Submission) -> Result<Inserted> {
-    let away = || Error::unavailable("The answers could not be stored in time", COME_BACK);
-    let mut conn = site.db.conn().await?;
-    let inserted = match timeout(JOURNAL_BUDGET, journal::insert(&mut conn, submission)).await {
-        Ok(Ok(inserted)) => inserted,
-        Ok(Err(error)) => {
-            MariaDb::discard(conn);
-            return Err(away().with_source(error));
-        }
-        Err(elapsed) => {
-            // The statement may still be running: its connection must not be reused.
-            MariaDb::discard(conn);
-            return Err(away().with_source(elapsed));
-        }
+/// The same answers under the same id, if they were taken before.
+async fn taken_before(site: &Site, player: &Player, request: &SubmitRequest) -> Option<Submission> {
+    let key = SubmissionKey {
+        player: player.clone(),
+        submission: request.submission.clone(),
     };
-    drop(conn);
-    failpoint::hit(&site.config.site, "after_journal").await?;
-    Ok(inserted)
-}
-
-async fn enqueue(site: &Site, submission: &Submission) -> Result<()> {
-    match timeout(QUEUE_BUDGET, site.producer.enqueue(submission)).await {
-        Ok(enqueued) => enqueued.map(|_| ())?,
-        Err(elapsed) => {
-            let slow = Error::unavailable("The queue is too slow", COME_BACK);
-            return Err(slow.with_source(elapsed));
-        }
-    }
-    failpoint::hit(&site.config.site, "after_queue").await
-}
-
-/// The attempt whose row is in the journal, for one that came later.
-pub(super) async fn winner(site: &Site, ours: &Submission) -> Result<Submission> {
-    let unreadable = || Error::unavailable("The same answers are being stored", COME_BACK);
-    let winner = match timeout(WINNER_BUDGET, journal::find(&site.db, &ours.key)).await {
-        Ok(Ok(Some(winner))) => winner,
-        Ok(Ok(None)) => return Err(unreadable()),
-        Ok(Err(error)) => return Err(unreadable().with_source(error)),
-        Err(elapsed) => return Err(unreadable().with_source(elapsed)),
-    };
-    if winner.fingerprint == ours.fingerprint {
-        Ok(winner)
-    } else {
-        let id = &ours.key.submission;
-        let message = format!("submission_id {id} was used for other answers");
-        Err(Error::new(ErrorKind::Conflict, message))
-    }
+    let found = timeout(BEFORE, journal::find(&site.db, &key)).await;
+    let winner = found.ok()?.ok()??;
+    (winner.fingerprint == request.fingerprint()).then_some(winner)
 }
 
 /// Shows the states in the cache and answers.
@@ -186,10 +145,15 @@ async fn show(
     let player = &winner.key.player;
     let scope = site.config.site.as_str();
     failpoint::hit(scope, "before_cache").await?;
-    let shown = site
-        .cache
-        .apply(player, &winner.season, &winner.batch.states())
-        .await;
+    let shown = bounded::within(site.config.srs.state_budget, {
+        let (site, player) = (site.clone(), player.clone());
+        let (season, states) = (winner.season.clone(), winner.batch.states());
+        async move { site.cache.apply(&player, &season, &states).await }
+    });
+    let shown = shown.await.unwrap_or_else(|| {
+        let slow = "Redis is too slow";
+        Err(Error::unavailable(slow, Duration::from_secs(1)))
+    });
     failpoint::hit(scope, "after_cache").await?;
     let is_degraded = match shown {
         Ok(applied) => {
@@ -197,7 +161,8 @@ async fn show(
             if refill && season.enable_redis && season.name == winner.season {
                 fill::in_background(site, player, &winner.season, None);
             }
-            false
+            // What raw answers lead to shows when they are applied.
+            winner.batch.has_raw()
         }
         Err(error) => {
             // In Safe Mode each would say so.
@@ -215,7 +180,7 @@ async fn show(
     };
     Ok(SubmitAnswer {
         status: "success",
-        processed: u32::try_from(winner.batch.items.len()).unwrap_or(u32::MAX),
+        processed: u32::try_from(winner.batch.acknowledged().count()).unwrap_or(u32::MAX),
         xp_earned: winner.batch.xp(),
         persistence_job_id: persistence_job_id(
             scope,

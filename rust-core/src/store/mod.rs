@@ -11,6 +11,7 @@ pub mod load;
 pub mod migrate;
 pub mod partitions;
 pub mod players;
+pub mod purge;
 pub mod question_info;
 mod rows;
 pub mod seasons;

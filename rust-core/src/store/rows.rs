@@ -46,7 +46,7 @@ fn moment(row: &mut Row, at: usize, zone: SiteZone) -> Result<Option<UtcMicros>>
 pub(super) fn batch(payload: &[u8]) -> Result<Batch> {
     let batch: Batch = serde_json::from_slice(payload)
         .map_err(|e| Error::internal("A journal row cannot be read").with_source(e))?;
-    if batch.v > crate::batch::FORMAT {
+    if !batch.is_known_format() {
         return Err(Error::internal(format!(
             "A journal row has format {}, newer than this program",
             batch.v
@@ -61,6 +61,14 @@ pub(super) fn column<T: mysql_async::prelude::FromValue>(row: &mut Row, at: usiz
         .take(at)
         .ok_or_else(|| Error::internal("A row is too short"))?;
     from_value_opt(value).map_err(|e| Error::internal("A column has another type").with_source(e))
+}
+
+/// One column as the server sent it, left where it is.
+pub(super) fn bytes(row: &Row, at: usize) -> Result<Vec<u8>> {
+    match row.as_ref(at) {
+        Some(Value::Bytes(bytes)) => Ok(bytes.clone()),
+        _ => Err(Error::internal("A column has another type")),
+    }
 }
 
 /// One text column; the server says binary when a union mixes it with a blob.

@@ -143,6 +143,13 @@ impl Redis {
         *self.process() = process;
     }
 
+    /// Removes what it has saved: started again, it is empty.
+    pub fn forget(&self) {
+        let _ = std::fs::remove_file(self.dir.join("dump.rdb"));
+        let _ = std::fs::remove_dir_all(self.dir.join("appendonlydir"));
+        let _ = std::fs::remove_file(self.dir.join("appendonly.aof"));
+    }
+
     fn process(&self) -> MutexGuard<'_, Process> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }

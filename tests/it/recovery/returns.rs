@@ -114,6 +114,32 @@ async fn while_the_queue_is_away_too() {
 }
 
 #[tokio::test]
+async fn when_only_the_journal_knows() {
+    let (test, student) = stage().await;
+    let dying = Sidecar::start(&test).await;
+    let living = Sidecar::start(&test).await;
+    let (one, two) = (
+        Client::of(&dying, &test, &student),
+        Client::of(&living, &test, &student),
+    );
+    one.warm(&test).await;
+    two.recovers().await;
+    test.cache.server.pause();
+    test.queue.server.kill();
+    assert!(one.submit(0).await);
+    dying.process.kill();
+    wait::until("the other is in Safe Mode", || async {
+        (!two.is_normal().await).then_some(())
+    })
+    .await;
+    test.cache.server.resume();
+    two.recovers().await;
+    two.never_shows(1).await;
+    two.warm(&test).await;
+    two.never_shows(1).await;
+}
+
+#[tokio::test]
 async fn as_a_lagging_replica_that_was_promoted() {
     let (test, student) = stage().await;
     let proxy = Proxy::start(test.cache.server.port()).await;

@@ -105,6 +105,9 @@ fn what_cannot_be_served_faithfully_is_refused_by_name() {
             "srs_season_cache_s (site_config.json) must be a whole",
         ),
         (json!({"srs_journal_days": 1}), "srs_journal_days"),
+        (json!({"srs_journal_budget_ms": 5}), "srs_journal_budget_ms"),
+        (json!({"srs_state_budget_ms": "x"}), "srs_state_budget_ms"),
+        (json!({"srs_spool_dir": 5}), "srs_spool_dir"),
         (json!({"srs_audit_days": -1}), "srs_audit_days"),
         (json!({"srs_max_questions": "many"}), "srs_max_questions"),
         (

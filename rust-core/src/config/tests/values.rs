@@ -230,7 +230,9 @@ fn our_settings_reach_the_engine() {
             "srs_redis_cache": "redis://srs:1/4", "srs_key_prefix": "school-a.", "srs_season_cache_s": 5,
             "srs_max_questions": "2000", "srs_allow_new_questions": 0, "srs_question_info": 1, "srs_queue": "long",
             "srs_default_queue_max": 7, "srs_journal_days": 30, "srs_audit_days": 90,
-            "srs_review_log": false, "srs_mariadb_loads": 4, "srs_mariadb_connections": 9,
+            "srs_state_budget_ms": 80, "srs_journal_budget_ms": "200", "srs_spool_dir": "/var/spool/srs",
+            "srs_journal_tries": 3, "srs_review_log_days": 1000, "srs_review_log": false, "srs_mariadb_loads": 4,
+            "srs_mariadb_connections": 9,
             "srs_safe_mode_global_limit": 60, "srs_safe_mode_user_seconds": "10",
             "srs_xp": [1, 2, 3, 4, 5, 6],
         }))
@@ -248,7 +250,12 @@ fn our_settings_reach_the_engine() {
         default_queue_max: 7,
         journal_days: 30,
         audit_days: 90,
+        journal_tries: 3,
+        review_log_days: 1000,
         review_log: false,
+        state_budget: Duration::from_millis(80),
+        journal_budget: Duration::from_millis(200),
+        spool_dir: "/var/spool/srs".into(),
         mariadb_loads: 4,
         mariadb_connections: 9,
         safe_mode_global_limit: 60,
@@ -257,4 +264,8 @@ fn our_settings_reach_the_engine() {
         xp: XpTable([1, 2, 3, 4, 5, 6]),
     };
     assert_eq!(srs.srs, expected);
+    assert_eq!(srs.spool_dir().to_str(), Some("/var/spool/srs"));
+    let usual = TestBench::new().load().unwrap();
+    let below = usual.sites_path.join(&usual.site);
+    assert!(usual.spool_dir().starts_with(below));
 }

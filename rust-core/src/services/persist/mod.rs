@@ -26,17 +26,20 @@ pub use crate::queue::JobOptions;
 use self::items::Given;
 use super::answers::Answers;
 use super::apply::{self, NewQuestions};
-use super::{Site, prior, submit, sweep, who};
-use crate::Result;
-use crate::batch::{Attempt, Batch, Door, FORMAT, Submission, SubmissionKey};
+use super::prior::{self, Asked};
+use super::{Site, handoff, report, sweep, who};
+use crate::batch::{Attempt, Batch, Door, Submission, SubmissionKey};
 use crate::queue::PersistCall;
 use crate::servers::mariadb::MariaDb;
-use crate::store::apply::Work;
+use crate::store::apply::{Held, Work};
 use crate::store::journal::{self, Inserted};
 use crate::types::{SubmissionId, UtcMicros};
+use crate::{Error, ErrorKind, Result};
 
 /// How long looking for the journal row may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long writing it may take: nobody waits for an answer.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +69,20 @@ pub async fn persist_review_batch(
     let responses = items::list(responses)?;
     let call = PersistCall::new(&site.config.site, user, season, responses, options)?;
     // Whoever runs this in Python asks the apps about the new questions itself.
-    let persisted = run(site, &call, worker, &mut Vec::new()).await?;
+    let persisted = match run(site, &call, worker, &mut Vec::new()).await {
+        Ok(persisted) => persisted,
+        Err(error) => {
+            // The caller's own Error Log entry goes nowhere with the database away, and no
+            // journal row says that these answers are missing.
+            if let Some(job) = &call.job_id
+                && error.kind() == ErrorKind::Unavailable
+                && !call.is_complete()
+            {
+                report::keep(site, job, &format!("{job}\n{error:?}")).await;
+            }
+            return Err(error);
+        }
+    };
     if call.job_id.is_some() || call.is_complete() {
         sweep::take_along(site, worker).await;
     }
@@ -83,6 +99,7 @@ pub(super) async fn run(
     worker: &str,
     new: &mut Vec<NewQuestions>,
 ) -> Result<Persisted> {
+    refuse_stale(site, call).await?;
     let submission = if call.is_complete() {
         call.submission()?
     } else {
@@ -96,8 +113,32 @@ pub(super) async fn run(
         job_id: call.job_id.clone(),
         submission: Some(submission),
     };
-    let mut outcomes = apply::apply_and_tell(site, &[work], worker, new).await;
+    let mut outcomes = apply::apply_and_tell(site, &[work], worker, Held::Wait, new).await;
     outcomes.remove(0).map(|()| Persisted { processed_count })
+}
+
+/// Refuses a job that comes so late that the journal may have forgotten its submit, and
+/// with it whether it was applied. A row that is there knows.
+pub(super) async fn refuse_stale(site: &Site, call: &PersistCall) -> Result<()> {
+    let days = i64::from(site.config.srs.journal_days - 1);
+    let taken = call.at.map(UtcMicros).or(call.enqueued_at);
+    let oldest = UtcMicros::now().plus_seconds(-days * 86_400);
+    if call.job_id.is_none() || taken.is_none_or(|taken| taken >= oldest) {
+        return Ok(());
+    }
+    let key = SubmissionKey {
+        player: call.user.clone(),
+        submission: call.submission_id(),
+    };
+    let found = MariaDb::within(PATIENCE, journal::find(&site.db, &key)).await?;
+    if found.is_some() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The job is older than {days} days and the journal does not know its submission \
+         {}: it may have been applied already, so it is not applied by itself",
+        key.submission
+    )))
 }
 
 /// The submission as the journal has it: from an earlier delivery, else computed now.
@@ -116,20 +157,21 @@ async fn journaled(site: &Site, call: &PersistCall, id: &SubmissionId) -> Result
         fingerprint: call
             .fingerprint
             .unwrap_or_else(|| items::fingerprint(&given)),
-        batch: Batch {
-            v: FORMAT,
-            door: call.door.unwrap_or(Door::Python),
-            at: now.0,
-            items: Vec::new(),
-        },
+        batch: Batch::new(call.door.unwrap_or(Door::Python), now.0, Vec::new()),
     };
     let found = MariaDb::within(PATIENCE, journal::find(&site.db, &submission.key));
     if found.await?.is_some() {
-        return submit::winner(site, &submission).await;
+        return handoff::winner(site, &submission).await;
     }
     let zone = site.zone(now).await?;
     let ids: Vec<&str> = given.iter().map(Given::question_id).collect();
-    let prior = prior::find(site, &submission.key.player, &season, zone, &ids).await?;
+    let asked = Asked {
+        player: &submission.key.player,
+        season: &season,
+        zone,
+        answered: &ids,
+    };
+    let prior = prior::find(site, asked).await?;
     // A time that is still to come would keep all that comes before it from counting.
     let taken = call.at.map(UtcMicros).or(call.enqueued_at);
     let at = taken.map_or(now, |at| at.min(now));
@@ -142,8 +184,8 @@ async fn journaled(site: &Site, call: &PersistCall, id: &SubmissionId) -> Result
     }
     submission.batch.at = at.0;
     submission.batch.items = answers.into_items();
-    match submit::write_journal(site, &submission).await? {
+    match handoff::write_journal(site, &submission, JOURNAL_PATIENCE).await? {
         Inserted::Yes => Ok(submission),
-        Inserted::Taken => submit::winner(site, &submission).await,
+        Inserted::Taken => handoff::winner(site, &submission).await,
     }
 }

@@ -17,7 +17,7 @@ use crate::schedule_cache::Keys;
 use crate::servers::mariadb::MariaDb;
 use crate::store::journal::unhealed::{self, Place};
 use crate::types::{Player, Season};
-use crate::{Error, Result};
+use crate::{Error, Result, failpoint};
 
 /// Schedules forgotten at once.
 const AT_ONCE: usize = 32;
@@ -37,6 +37,7 @@ const PAGES_A_LOOK: usize = 4;
 /// Makes good what is known, and after an outage whatever the journal says besides; then
 /// the breaker closes.
 pub(super) async fn run(site: &Site) -> Result<()> {
+    failpoint::hit(&site.config.site, "before_heal").await?;
     let breaker = site.safe_mode();
     let Some(number) = breaker.is_back() else {
         return notes(site, true).await;

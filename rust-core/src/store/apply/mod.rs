@@ -10,7 +10,8 @@ mod write;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, IsolationLevel, Params, Row, Transaction, TxOpts, Value};
 
-use super::{journal, rows};
+use super::journal;
+use super::rows;
 use crate::Result;
 use crate::batch::{Submission, SubmissionKey};
 use crate::site_time::SiteZone;
@@ -50,6 +51,15 @@ pub struct Applying<'c> {
     pub rows: Vec<Submission>,
 }
 
+/// What is done about journal rows that somebody else holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// Wait: whoever has a job must know that it is done.
+    Wait,
+    /// Leave them to whoever holds them.
+    Skip,
+}
+
 /// Locks the journal rows of `work`, making those that are missing.
 ///
 /// # Errors
@@ -57,6 +67,7 @@ pub struct Applying<'c> {
 pub async fn begin<'c>(
     conn: &'c mut Conn,
     work: &[Work],
+    held: Held,
 ) -> Result<Applying<'c>, mysql_async::Error> {
     let mut options = TxOpts::new();
     options.with_isolation_level(Some(IsolationLevel::ReadCommitted));
@@ -72,13 +83,12 @@ pub async fn begin<'c>(
         tx.exec_drop(sql, Params::Positional(params)).await?;
     }
     let keys: Vec<&SubmissionKey> = work.iter().map(|w| &w.key).collect();
-    let sql = include_str!("lock.sql").replace("{keys}", &rows::key_marks(keys.len()));
-    let found: Vec<Row> = tx
-        .exec(
-            sql,
-            Params::Positional(rows::key_params(keys.iter().copied())),
-        )
-        .await?;
+    let mut sql = include_str!("lock.sql").replace("{keys}", &rows::key_marks(keys.len()));
+    if held == Held::Skip {
+        sql.push_str(" SKIP LOCKED");
+    }
+    let params = Params::Positional(rows::key_params(keys.iter().copied()));
+    let found: Vec<Row> = tx.exec(sql, params).await?;
     let rows = found
         .into_iter()
         .map(|mut row| journal::submission(&mut row))
@@ -129,6 +139,16 @@ impl Applying<'_> {
             self.tx.exec_drop(sql, Params::Positional(params)).await?;
         }
         self.tx.commit().await
+    }
+
+    /// Gives the locks back and leaves the rows that were made; nothing else has changed.
+    ///
+    /// # Errors
+    /// A server's error; whether the commit took place is then unknown.
+    pub async fn keep(self) -> Result<Vec<Submission>, mysql_async::Error> {
+        let Self { tx, rows } = self;
+        tx.commit().await?;
+        Ok(rows)
     }
 
     /// Gives the locks back; nothing has changed.

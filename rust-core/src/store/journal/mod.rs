@@ -1,13 +1,37 @@
 //! The journal: a row in it is what makes a submit durable, and it decides who won.
 //!
 //! A row is written once, by the submit that made it (or by a worker that finds a job
-//! without its row), and its payload never changes. Applying it is the worker's job
+//! without its row), and its payload never changes, except that raw answers are replaced
+//! once by what they led to ([`compute()`]). Applying it is the worker's job
 //! ([`crate::store::apply`]).
+//!
+//! What becomes of a row, by `state`:
+//!
+//! | state | `next_try_at` | what |
+//! |---|---|---|
+//! | pending | NULL | its job is on the way |
+//! | queued | when | a sweeper saw to it that it has a job |
+//! | failed | when | could not be applied; a sweeper tries again then |
+//! | failed | year 9999 | given up: an operator's |
+//! | late | NULL | its season was archived |
+//! | applied, dismissed | NULL | done, `applied_at` is set |
+//!
+//! A sweeper that works on a row has put `next_try_at` a minute ahead ([`claim`]).
 
+mod claims;
+pub mod operate;
+
+pub use claims::{Claimed, Failure, claim, failed, has_job};
+
+mod compute;
+mod late;
 pub mod unhealed;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Row, Value};
+
+pub use self::compute::compute;
+pub use self::late::insert_late;
 
 use super::rows;
 use crate::batch::{Attempt, Submission, SubmissionKey};
@@ -73,10 +97,7 @@ pub async fn find(db: &MariaDb, key: &SubmissionKey) -> Result<Option<Submission
 /// A row of `player, submission_id, attempt, fingerprint, season, payload`.
 pub(super) fn submission(row: &mut Row) -> Result<Submission> {
     Ok(Submission {
-        key: SubmissionKey {
-            player: Player::stored(rows::text(row, 0)?),
-            submission: SubmissionId::parse("submission_id", &rows::text(row, 1)?)?,
-        },
+        key: key(row)?,
         attempt: Attempt(fixed(rows::column(row, 2)?)?),
         fingerprint: fixed(rows::column(row, 3)?)?,
         season: Season::stored(rows::text(row, 4)?),
@@ -90,41 +111,23 @@ fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N]> {
         .map_err(|_| Error::internal("A journal column has another length"))
 }
 
-/// Keys of rows that have waited longer than `seconds` for a worker, oldest first, of
-/// this process's choosing: applying one twice is harmless.
+/// Keys of rows that have waited longer than `seconds` for a worker, and whose time to be
+/// tried has come, oldest first. Only looks; [`claim`] takes.
 ///
 /// # Errors
 /// `Unavailable` if the database is away.
 pub async fn overdue(db: &MariaDb, seconds: u32, limit: u32) -> Result<Vec<SubmissionKey>> {
     let mut conn = db.conn().await?;
     let found: Vec<Row> = conn
-        .exec(
-            include_str!("overdue.sql"),
-            (seconds, limit, seconds, limit, limit),
-        )
+        .exec(include_str!("overdue.sql"), (seconds, limit))
         .await?;
-    found
-        .into_iter()
-        .map(|mut row| {
-            Ok(SubmissionKey {
-                player: Player::stored(rows::text(&mut row, 0)?),
-                submission: SubmissionId::parse("submission_id", &rows::text(&mut row, 1)?)?,
-            })
-        })
-        .collect()
+    found.into_iter().map(|mut row| key(&mut row)).collect()
 }
 
-/// Records that a row could not be applied: it waits longer each time.
-///
-/// # Errors
-/// `Unavailable` if the database is away.
-pub async fn failed(db: &MariaDb, key: &SubmissionKey, error: &str) -> Result<()> {
-    let mut conn = db.conn().await?;
-    let error: String = error.chars().take(2000).collect();
-    let params = (
-        error,
-        key.player.as_str().as_bytes(),
-        key.submission.as_str().as_bytes(),
-    );
-    Ok(conn.exec_drop(include_str!("failed.sql"), params).await?)
+/// The first two columns of a row.
+fn key(row: &mut Row) -> Result<SubmissionKey> {
+    Ok(SubmissionKey {
+        player: Player::stored(rows::text(row, 0)?),
+        submission: SubmissionId::parse("submission_id", &rows::text(row, 1)?)?,
+    })
 }

@@ -3,6 +3,10 @@
 //! A review is acknowledged when it is in the journal and applied to the table later. So
 //! every reading lays the unapplied journal rows (the *overlay*) over the table's rows,
 //! both from one snapshot, and the higher version wins.
+//!
+//! A submit that the journal did not take in time is acknowledged without its row. Those
+//! come as `over`, read *before* the snapshot: they are taken out only after their row is
+//! committed, so that each is seen in one of both.
 
 use std::collections::HashMap;
 
@@ -11,6 +15,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Row, TxOpts, Value};
 
 use super::rows;
+use crate::batch::Batch;
 use crate::site_time::SiteZone;
 use crate::types::{Player, QuestionState, Season, UtcMicros};
 use crate::{Result, failpoint, servers::mariadb::MariaDb};
@@ -46,16 +51,28 @@ pub struct DuePage {
     pub questions: Vec<QuestionState>,
 }
 
+/// What is on record of some questions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The table's rows with the unapplied states of the student laid over them, also of
+    /// questions that were not asked for.
+    pub states: Vec<QuestionState>,
+    /// Questions, as the student named them, with an unapplied answer whose state is still
+    /// to be computed: what will be before the next answer is not known.
+    pub uncomputed: Vec<String>,
+}
+
 /// All states of a student's season, in no order.
 ///
 /// # Errors
 /// `Unavailable` if the database is away.
-pub async fn all(db: &MariaDb, whose: Whose<'_>) -> Result<Vec<QuestionState>> {
+pub async fn all(db: &MariaDb, whose: Whose<'_>, over: Vec<Batch>) -> Result<Vec<QuestionState>> {
     failpoint::hit(whose.site, "load_read").await?;
     let [player, season] = whose.bytes();
     let params = vec![player.clone(), season.clone(), player, season];
-    let (overlay, rows) = one_snapshot(db, include_str!("states.sql"), params, whose.zone).await?;
-    Ok(merge(rows, overlay))
+    let sql = include_str!("states.sql");
+    let (batches, rows) = one_snapshot(db, sql, params, whose.zone, over).await?;
+    Ok(merge(rows, latest(&batches)))
 }
 
 /// The states of some questions, named by their ids in any spelling that the table
@@ -64,11 +81,7 @@ pub async fn all(db: &MariaDb, whose: Whose<'_>) -> Result<Vec<QuestionState>> {
 ///
 /// # Errors
 /// `Unavailable` if the database is away.
-pub async fn some(
-    db: &MariaDb,
-    whose: Whose<'_>,
-    ids: &[&str],
-) -> Result<(Vec<QuestionState>, Vec<QuestionState>)> {
+pub async fn some(db: &MariaDb, whose: Whose<'_>, over: Vec<Batch>, ids: &[&str]) -> Result<Found> {
     failpoint::hit(whose.site, "load_read").await?;
     let sql = format!(
         "{} AND question_id IN ({})",
@@ -78,8 +91,13 @@ pub async fn some(
     let [player, season] = whose.bytes();
     let mut params = vec![player.clone(), season.clone(), player, season];
     params.extend(ids.iter().map(|id| Value::from(*id)));
-    let (overlay, rows) = one_snapshot(db, &sql, params, whose.zone).await?;
-    Ok((rows, overlay))
+    let (batches, rows) = one_snapshot(db, &sql, params, whose.zone, over).await?;
+    let raw = batches.iter().flat_map(|batch| &batch.items);
+    let uncomputed = raw.filter(|item| item.raw);
+    Ok(Found {
+        uncomputed: uncomputed.map(|item| item.question_id.clone()).collect(),
+        states: merge(rows, latest(&batches)),
+    })
 }
 
 /// The `limit` most overdue questions at `now`, of one subject if given, and the true
@@ -90,11 +108,15 @@ pub async fn some(
 pub async fn due(
     db: &MariaDb,
     whose: Whose<'_>,
+    over: Vec<Batch>,
     subject: Option<&str>,
     now: UtcMicros,
     limit: usize,
 ) -> Result<DuePage> {
     failpoint::hit(whose.site, "load_read").await?;
+    if failpoint::planted("two_snapshots") {
+        return due_of_all(db, whose, over, subject, now, limit).await;
+    }
     let mut conn = db.conn().await?;
     let mut options = TxOpts::new();
     options
@@ -109,12 +131,14 @@ pub async fn due(
             Params::Positional(whose.bytes().to_vec()),
         )
         .await?;
-    let overlay = latest(
-        payloads
-            .iter()
-            .map(|p| rows::batch(p))
-            .collect::<Result<Vec<_>>>()?,
-    );
+    let mut batches = over;
+    for payload in &payloads {
+        batches.push(rows::batch(payload)?);
+    }
+    if failpoint::planted("no_overlay") {
+        batches.clear();
+    }
+    let overlay = latest(&batches);
 
     let filter = subject.map_or("", |_| "AND subject = ?");
     let with_filter = |sql: &str| sql.replace("{subject}", filter);
@@ -240,18 +264,56 @@ async fn rows_of(
         .collect()
 }
 
-/// Runs a `states.sql` statement: (unapplied states, rows).
+/// As [`due()`], for a build that breaks the rule of one snapshot on purpose.
+async fn due_of_all(
+    db: &MariaDb,
+    whose: Whose<'_>,
+    over: Vec<Batch>,
+    subject: Option<&str>,
+    now: UtcMicros,
+    limit: usize,
+) -> Result<DuePage> {
+    let mut questions = all(db, whose, over).await?;
+    questions.retain(|s| s.due <= now && subject.is_none_or(|x| s.subject.as_deref() == Some(x)));
+    questions.sort_by(|a, b| (a.due, &a.question).cmp(&(b.due, &b.question)));
+    let total = questions.len() as u64;
+    questions.truncate(limit);
+    Ok(DuePage { total, questions })
+}
+
+/// Runs a `states.sql` statement: (unapplied batches, rows).
 async fn one_snapshot(
     db: &MariaDb,
     sql: &str,
     params: Vec<Value>,
     zone: SiteZone,
-) -> Result<(Vec<QuestionState>, Vec<QuestionState>)> {
+    over: Vec<Batch>,
+) -> Result<(Vec<Batch>, Vec<QuestionState>)> {
+    if failpoint::planted("two_snapshots") {
+        let (_, rows) = snapshot(db, sql, params.clone(), zone, over.clone()).await?;
+        failpoint::hit("", "load_between").await?;
+        let (overlay, _) = snapshot(db, sql, params, zone, over).await?;
+        return Ok((overlay, rows));
+    }
+    let (overlay, rows) = snapshot(db, sql, params, zone, over).await?;
+    match failpoint::planted("no_overlay") {
+        true => Ok((Vec::new(), rows)),
+        false => Ok((overlay, rows)),
+    }
+}
+
+async fn snapshot(
+    db: &MariaDb,
+    sql: &str,
+    params: Vec<Value>,
+    zone: SiteZone,
+    over: Vec<Batch>,
+) -> Result<(Vec<Batch>, Vec<QuestionState>)> {
     let mut conn = db.conn().await?;
     let mut stream = conn
         .exec_stream::<Row, _, _>(sql, Params::Positional(params))
         .await?;
-    let (mut batches, mut states) = (Vec::new(), Vec::new());
+    let (mut batches, mut states) = (over, Vec::new());
     while let Some(mut row) = stream.try_next().await? {
         if rows::column::<i64>(&mut row, 0)? == 1 {
             batches.push(rows::batch(&rows::column::<Vec<u8>>(&mut row, 1)?)?);
@@ -259,13 +321,13 @@ async fn one_snapshot(
             states.push(rows::state(&mut row, 1, zone)?);
         }
     }
-    Ok((latest(batches).into_values().collect(), states))
+    Ok((batches, states))
 }
 
 /// The winning state of each question of these batches.
-fn latest(batches: Vec<crate::batch::Batch>) -> HashMap<String, QuestionState> {
+fn latest(batches: &[Batch]) -> HashMap<String, QuestionState> {
     let mut winners: HashMap<String, QuestionState> = HashMap::new();
-    for state in batches.iter().flat_map(crate::batch::Batch::states) {
+    for state in batches.iter().flat_map(Batch::states) {
         match winners.get_mut(state.question.as_str()) {
             Some(known) if state.beats(known) => *known = state,
             Some(_) => {}
@@ -277,16 +339,11 @@ fn latest(batches: Vec<crate::batch::Batch>) -> HashMap<String, QuestionState> {
     winners
 }
 
-/// Lays `overlay` over `rows`: for each question the state that wins.
-#[must_use]
-pub fn merge(rows: Vec<QuestionState>, overlay: Vec<QuestionState>) -> Vec<QuestionState> {
-    if overlay.is_empty() {
+/// Lays `over` over `rows`: for each question the state that wins.
+fn merge(rows: Vec<QuestionState>, mut over: HashMap<String, QuestionState>) -> Vec<QuestionState> {
+    if over.is_empty() {
         return rows;
     }
-    let mut over: HashMap<String, QuestionState> = overlay
-        .into_iter()
-        .map(|s| (s.question.as_str().to_owned(), s))
-        .collect();
     let mut out = Vec::with_capacity(rows.len() + over.len());
     for row in rows {
         match over.remove(row.question.as_str()) {
@@ -368,12 +425,13 @@ mod tests {
     #[test]
     fn what_is_laid_over_wins_by_version_and_keeps_names_on_record() {
         let rows = vec![state("a", 1, Some("Maths")), state("b", 5, Some("Physics"))];
-        let overlay = vec![
+        let overlay = [
             state("a", 2, None),
             state("b", 4, None),
             state("c", 1, None),
         ];
-        let mut merged = merge(rows, overlay);
+        let overlay = overlay.map(|s| (s.question.as_str().to_owned(), s));
+        let mut merged = merge(rows, overlay.into());
         merged.sort_by(|x, y| x.question.cmp(&y.question));
         assert_eq!(
             merged,

@@ -188,7 +188,8 @@ async fn migrate(session: &mut Session<'_>) -> Result<Report> {
     check(session).await?;
     let tables_made = native_tables(session).await?;
     let resumed_at = session.unfinished().await?;
-    let mut tables = vec![season_table(session).await?];
+    let mut tables = Vec::from_iter(journal(session).await?);
+    tables.push(season_table(session).await?);
     let active = active_season(session).await?;
     // History has no place in the season that runs now.
     for (shape, season) in [(&TRACKER, active.as_str()), (&ARCHIVE, DEFAULT_SEASON)] {
@@ -255,6 +256,26 @@ async fn native_tables(session: &mut Session<'_>) -> Result<Vec<&'static str>> {
         }
     }
     Ok(made)
+}
+
+/// The table of accepted submits.
+const JOURNAL: &str = "memora_srs_journal";
+
+/// Gives a journal of an earlier version what came later; `None` if it has it.
+async fn journal(session: &mut Session<'_>) -> Result<Option<TableReport>> {
+    let changes = plan::journal_changes(&session.table(JOURNAL).await?);
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    session.begin(Step::NativeTables, JOURNAL).await?;
+    session
+        .ddl(|lock| fill(patches::JOURNAL_WORK, &[("lock", &lock.to_string())]))
+        .await?;
+    Ok(Some(TableReport {
+        table: JOURNAL,
+        changes,
+        ..TableReport::default()
+    }))
 }
 
 async fn season_table(session: &mut Session<'_>) -> Result<TableReport> {

@@ -30,6 +30,9 @@ pub(super) const COUNT_INDEXED_DUPLICATES: &str = patch!("0017_count_indexed_dup
 pub(super) const DUPLICATES: &str = patch!("0018_duplicates.sql");
 pub(super) const SEASONS_OF_TABLE: &str = patch!("0019_seasons_of_table.sql");
 pub(super) const NOTE_PARTITIONS: &str = patch!("0020_note_partitions.sql");
+pub(super) const JOURNAL_WORK: &str = patch!("0021_journal_work.sql");
+/// What is there when that has run.
+pub(super) const JOURNAL_WORK_INDEXES: [&str; 2] = ["idx_journal_work", "idx_journal_job"];
 
 /// The order of states, best first; the one comparison of the engine as far as old rows
 /// have what it compares, then whatever makes it total.

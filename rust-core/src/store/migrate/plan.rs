@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::inspect::{self, Table};
 use super::patches::{self, fill};
 use super::shape::{ARCHIVE, Change, Shape, TRACKER};
-use super::{SEASONS, rows, session};
+use super::{JOURNAL, SEASONS, rows, session};
 use crate::servers::mariadb::MariaDb;
 use crate::store::partitions::{self, DEFAULT_SEASON, OwnConnection, code, quote_identifier};
 use crate::{Error, Result};
@@ -104,8 +104,13 @@ pub async fn plan(db: &MariaDb, now: NaiveDateTime) -> Result<Plan> {
         session::unfinished(&mut conn).await?
     };
     let season_for_rows = active_season(&mut conn, now.date()).await?;
-    let mut tables = vec![season_table(&mut conn).await?];
     let mut estimate = 0.0;
+    let mut tables = Vec::new();
+    if let Some((journal, seconds)) = journal(&mut conn).await? {
+        tables.push(journal);
+        estimate += seconds;
+    }
+    tables.push(season_table(&mut conn).await?);
     if problems.is_empty() {
         for (shape, season) in [
             (&TRACKER, season_for_rows.as_str()),
@@ -168,6 +173,37 @@ async fn read(conn: &mut Conn, table: &str) -> Result<Table> {
             "Table {table} does not exist: install the app on the site first"
         ))
     })
+}
+
+/// What the journal of an earlier version lacks.
+pub(super) fn journal_changes(table: &Table) -> Vec<String> {
+    let columns = column_changes(table, patches::JOURNAL_WORK);
+    let there = |name: &str| table.indexes.iter().any(|index| index.name == name);
+    let indexes = patches::JOURNAL_WORK_INDEXES.into_iter();
+    let missing = indexes.filter(|name| !there(name));
+    let indexes = missing.map(|name| format!("ADD INDEX `{name}`"));
+    columns.into_iter().chain(indexes).collect()
+}
+
+/// The plan for a journal of an earlier version and its seconds.
+async fn journal(conn: &mut Conn) -> Result<Option<(TablePlan, f64)>> {
+    let Some(table) = Table::read(conn, JOURNAL).await? else {
+        return Ok(None);
+    };
+    let changes = journal_changes(&table);
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let count = format!("SELECT COUNT(*) FROM {JOURNAL}");
+    let rows: u64 = conn.query_first(count).await?.unwrap_or_default();
+    let plan = TablePlan {
+        table: JOURNAL,
+        rows,
+        changes,
+        rebuilds: true,
+        ..TablePlan::default()
+    };
+    Ok(Some((plan, rows as f64 / rate::REBUILD)))
 }
 
 async fn season_table(conn: &mut Conn) -> Result<TablePlan> {

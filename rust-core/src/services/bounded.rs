@@ -1,0 +1,22 @@
+//! Waiting for a server for a bounded time without giving up on its connection.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+/// What comes of `work` if it comes within `limit`. What takes longer goes on by itself:
+/// a request on a shared connection that nobody waits for any more would never find out
+/// that the connection is dead, and leave it to the next.
+pub(super) async fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    let mut work = Box::pin(work);
+    let outcome = timeout(limit, &mut work).await;
+    if outcome.is_err() {
+        tokio::spawn(async move {
+            let _ = work.await;
+        });
+    }
+    outcome.ok()
+}

@@ -1,0 +1,383 @@
+//! Submits that were acknowledged without their journal row: showing them to all who read,
+//! and getting their rows into the journal.
+//!
+//! Where one is until then: an entry on the queue's Redis
+//! ([`crate::queue::Unjournaled`]), a record in a spool file of this host
+//! ([`crate::spool`]) or the queue Redis' own append-only file, and its RQ job. Whoever
+//! comes first makes the row:
+//!
+//! - the process that took it, which goes on trying in the background;
+//! - the worker with the job;
+//! - anybody who looks ([`look`]): each process now and then, workers, Frappe's scheduler.
+//!   They find what processes that died have left.
+//!
+//! Making a row twice changes nothing: the first one wins. The entry goes after the row is
+//! committed, never before. If the row is of another attempt than what was shown, the
+//! student's cached schedule goes too, and the next read shows what the journal has.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Site, bounded};
+use crate::batch::{Attempt, Batch, Submission, SubmissionKey};
+use crate::queue::{Journaled, Settled};
+use crate::servers::mariadb::MariaDb;
+use crate::store::journal;
+use crate::types::{Player, Season};
+use crate::{Error, ErrorKind, Result, failpoint, spool};
+
+/// How long who reads waits for the queue's Redis.
+const OVERLAY_PATIENCE: Duration = Duration::from_millis(100);
+/// How long it is left alone after it was too slow or away.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
+/// Rows of one statement.
+const ROWS: usize = 64;
+/// Submits that this process keeps in mind. Of more it relies on queue and spool.
+const IN_MIND: usize = 1024;
+/// How long making rows in the background may take: a server that answers after seconds
+/// needs some of them for each step of a login.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The same for those who have other work to do.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
+/// First pause between tries in the background, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Tries in the background: for some ten minutes. After that it is for those who look.
+const TRIES: u32 = 300;
+
+/// What this process knows of submits without a row.
+pub(super) struct Memory {
+    state: Mutex<State>,
+    /// Whether the site had entries when the queue's Redis was last asked.
+    site_has_some: AtomicBool,
+    /// Until when it is not asked again.
+    left_alone: Mutex<Option<Instant>>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Submission>,
+    /// Whether a task works them off.
+    worked_off: bool,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            // Not asked yet, and as a rule there are none.
+            site_has_some: AtomicBool::new(false),
+            left_alone: Mutex::default(),
+        }
+    }
+
+    fn of(&self, player: &Player, season: &Season) -> Vec<Batch> {
+        let state = lock(&self.state);
+        let theirs = state
+            .waiting
+            .iter()
+            .filter(|s| s.key.player == *player && s.season == *season);
+        theirs.map(|s| s.batch.clone()).collect()
+    }
+
+    fn is_left_alone(&self) -> bool {
+        lock(&self.left_alone).is_some_and(|until| until > Instant::now())
+    }
+}
+
+/// Batches without a row.
+pub(super) struct Overlay {
+    pub(super) batches: Vec<Batch>,
+    /// See [`super::record::OnRecord`].
+    pub(super) doubtful: bool,
+}
+
+/// What a student has that the journal may not have. To be asked before the journal is.
+///
+/// # Errors
+/// `Internal` for an entry that cannot be read.
+pub(super) async fn overlay(site: &Site, player: &Player, season: &Season) -> Result<Overlay> {
+    let memory = &site.unjournaled_memory;
+    let mut batches = memory.of(player, season);
+    let entries = if memory.is_left_alone() {
+        None
+    } else {
+        let entries = site.unjournaled.clone();
+        let (player, season) = (player.clone(), season.clone());
+        let asked = async move { entries.of(&player, &season).await };
+        match bounded::within(OVERLAY_PATIENCE, asked).await {
+            Some(Ok(entries)) => Some(entries),
+            Some(Err(error)) if error.kind() != ErrorKind::Unavailable => return Err(error),
+            _ => {
+                *lock(&memory.left_alone) = Some(Instant::now() + LEFT_ALONE);
+                None
+            }
+        }
+    };
+    let Some(entries) = entries else {
+        return Ok(Overlay {
+            batches,
+            doubtful: memory.site_has_some.load(Ordering::Relaxed),
+        });
+    };
+    memory
+        .site_has_some
+        .store(entries.site_has_some, Ordering::Relaxed);
+    batches.extend(entries.submissions.into_iter().map(|s| s.batch));
+    failpoint::hit(&site.config.site, "overlay_read").await?;
+    Ok(Overlay {
+        batches,
+        doubtful: false,
+    })
+}
+
+/// Goes on making the row of a submit that was acknowledged without it. Nobody waits.
+pub(super) fn insert_later(site: &Arc<Site>, submission: Submission) {
+    site.unjournaled_memory
+        .site_has_some
+        .store(true, Ordering::Relaxed);
+    {
+        let mut state = lock(&site.unjournaled_memory.state);
+        if state.waiting.len() >= IN_MIND {
+            return;
+        }
+        state.waiting.push_back(submission);
+        if std::mem::replace(&mut state.worked_off, true) {
+            return;
+        }
+    }
+    let site = site.clone();
+    tokio::spawn(async move {
+        let mut stopped = Stopped {
+            site: &site,
+            early: true,
+        };
+        work_off(&site).await;
+        stopped.early = false;
+    });
+}
+
+/// Lets the next submit begin anew should the task end early.
+struct Stopped<'a> {
+    site: &'a Site,
+    early: bool,
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        if self.early {
+            lock(&self.site.unjournaled_memory.state).worked_off = false;
+        }
+    }
+}
+
+async fn work_off(site: &Arc<Site>) {
+    let scope = site.config.site.as_str();
+    let (mut pause, mut tries) = (PAUSES.0, 0);
+    loop {
+        let batch: Vec<Submission> = {
+            let state = lock(&site.unjournaled_memory.state);
+            state.waiting.iter().take(ROWS).cloned().collect()
+        };
+        if batch.is_empty() {
+            // What did not fit into memory, and what is in this process's file for nothing.
+            let spool = site.spool.clone();
+            let let_go = blocking(move || {
+                spool.let_go();
+                Ok(())
+            });
+            if let Err(error) = let_go.await {
+                tracing::warn!(site = scope, ?error, "The spool could not be let go");
+            }
+            if let Err(error) = look(site).await {
+                tracing::warn!(
+                    site = scope,
+                    ?error,
+                    "The spool could not be looked through"
+                );
+            }
+            let mut state = lock(&site.unjournaled_memory.state);
+            if state.waiting.is_empty() {
+                state.worked_off = false;
+                return;
+            }
+            continue;
+        }
+        match take_in(site, &batch, PATIENCE).await {
+            Ok(()) => {
+                let mut state = lock(&site.unjournaled_memory.state);
+                state.waiting.drain(..batch.len());
+                (pause, tries) = (PAUSES.0, 0);
+            }
+            Err(error) if tries < TRIES => {
+                tracing::info!(site = scope, %error, tries, "Journal rows are still to be made");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
+                tries += 1;
+            }
+            Err(error) => {
+                tracing::warn!(
+                    site = scope,
+                    ?error,
+                    "Journal rows are left to those who look through queue and spool"
+                );
+                lock(&site.unjournaled_memory.state).waiting.clear();
+            }
+        }
+    }
+}
+
+/// Makes the rows of these submits, then takes out their entries.
+async fn take_in(site: &Site, submissions: &[Submission], patience: Duration) -> Result<()> {
+    for some in submissions.chunks(ROWS) {
+        failpoint::hit(&site.config.site, "before_late_rows").await?;
+        let mut conn = site.db.conn_within(patience).await?;
+        let made = MariaDb::within(patience, journal::insert_late(&mut conn, some)).await;
+        let rows = match made {
+            Ok(rows) => rows,
+            Err(error) => {
+                MariaDb::discard(conn);
+                return Err(error);
+            }
+        };
+        drop(conn);
+        failpoint::hit(&site.config.site, "late_rows").await?;
+        let journaled: Vec<Journaled<'_>> = some
+            .iter()
+            .filter_map(|s| {
+                Some(Journaled {
+                    key: &s.key,
+                    season: &s.season,
+                    attempt: *rows.get(&s.key)?,
+                })
+            })
+            .collect();
+        settle(site, &journaled).await;
+        for lost in some.iter().filter(|s| rows.get(&s.key) != Some(&s.attempt)) {
+            drop_schedule(site, &lost.key.player, &lost.season).await;
+        }
+    }
+    Ok(())
+}
+
+/// After rows are committed: takes out their entries, and the schedules that show what
+/// lost. What cannot be done now is done by the next who looks.
+async fn settle(site: &Site, rows: &[Journaled<'_>]) {
+    match site.unjournaled.settle(rows).await {
+        Ok(settled) => {
+            let settled = rows.iter().zip(settled);
+            for (row, _) in settled.filter(|(_, s)| *s == Settled::Other) {
+                drop_schedule(site, &row.key.player, row.season).await;
+            }
+        }
+        Err(error) => tracing::warn!(
+            site = site.config.site,
+            ?error,
+            "Entries of journaled submits stay for now"
+        ),
+    }
+}
+
+/// Drops a schedule that may show states of a submit that lost: the next read shows what
+/// the journal has.
+async fn drop_schedule(site: &Site, player: &Player, season: &Season) {
+    if let Err(error) = site.cache.invalidate(player, season).await {
+        tracing::warn!(
+            site = site.config.site,
+            ?error,
+            "A schedule that shows a submit that lost could not be dropped"
+        );
+    }
+}
+
+/// After applying: the worker has these rows in the journal for sure.
+pub(super) async fn applied(site: &Site, rows: &[(SubmissionKey, Season, Attempt)]) {
+    match site.unjournaled.are_there().await {
+        Ok(true) => {
+            let rows = rows.iter().map(|(key, season, attempt)| Journaled {
+                key,
+                season,
+                attempt: *attempt,
+            });
+            settle(site, &rows.collect::<Vec<_>>()).await;
+        }
+        Ok(false) => {}
+        Err(error) => tracing::debug!(?error, "Entries of applied submits stay for now"),
+    }
+}
+
+/// Makes the rows of submits that nobody else works on any more: those in spool files of
+/// this host that no process writes, and those with an entry on the queue's Redis; how many
+/// were looked at. Any number of processes may look at once.
+///
+/// # Errors
+/// `Unavailable` if a server is away: what is left is found by the next look.
+pub async fn look(site: &Site) -> Result<usize> {
+    let spooled = spooled(site).await?;
+    let entries = site.unjournaled.oldest(ROWS).await?;
+    site.unjournaled_memory
+        .site_has_some
+        .store(!entries.is_empty(), Ordering::Relaxed);
+    take_in(site, &entries, LOOK_PATIENCE).await?;
+    Ok(spooled + entries.len())
+}
+
+/// Empties the spool files of this host that no process writes.
+async fn spooled(site: &Site) -> Result<usize> {
+    let mut looked_at = 0;
+    loop {
+        let folder = site.spool.folder().to_owned();
+        let files = blocking(move || spool::take_over(&folder)).await?;
+        if files.is_empty() {
+            return Ok(looked_at);
+        }
+        for mut file in files {
+            let mut submissions = Vec::with_capacity(file.payloads.len());
+            for payload in &file.payloads {
+                match Submission::from_json(payload) {
+                    Ok(submission) => submissions.push(submission),
+                    Err(error) => {
+                        tracing::error!(
+                            site = site.config.site,
+                            path = %file.path().display(),
+                            ?error,
+                            "A spooled submit cannot be read"
+                        );
+                        file.damaged = true;
+                    }
+                }
+            }
+            tracing::info!(
+                site = site.config.site,
+                path = %file.path().display(),
+                submits = submissions.len(),
+                "Taking over a spool file"
+            );
+            looked_at += submissions.len();
+            take_in(site, &submissions, LOOK_PATIENCE).await?;
+            blocking(move || file.remove()).await?;
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let away = || {
+        Error::unavailable(
+            "The spool cannot be read or written",
+            Duration::from_secs(5),
+        )
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| away().with_source(error)),
+        Err(error) => Err(away().with_source(error)),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
