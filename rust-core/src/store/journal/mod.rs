@@ -119,10 +119,7 @@ fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N]> {
 pub async fn overdue(db: &MariaDb, seconds: u32, limit: u32) -> Result<Vec<SubmissionKey>> {
     let mut conn = db.conn().await?;
     let found: Vec<Row> = conn
-        .exec(
-            include_str!("overdue.sql"),
-            (seconds, limit, seconds, limit, limit),
-        )
+        .exec(include_str!("overdue.sql"), (seconds, limit))
         .await?;
     found.into_iter().map(|mut row| key(&mut row)).collect()
 }
