@@ -16,7 +16,8 @@
 //! second for one is told to come back.
 //!
 //! So a logout counts after 5 s at the latest, a disabled user or withdrawn key after
-//! 60 s. A refusal is never based on anything older than a second: a student who was just
+//! 60 s; while the database does not answer within a tenth of a second, what was last read
+//! of user and key is believed for ten minutes more, so that students go on. A refusal is never based on anything older than a second: a student who was just
 //! enabled, or whose session just got its CSRF token, is read again first.
 //!
 //! [`table_sessions`]: super::table_sessions
@@ -32,7 +33,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::accounts::{self, Account, KeyOwner, wrong_credentials};
-use super::believed::Believed;
+use super::believed::{Believed, Older};
 use super::credentials::Authorization;
 use super::login::{AuthContext, Login, LoginRequest, Via};
 use super::refresh::{Outcome, SessionRefresh};
@@ -63,17 +64,24 @@ const MAX_SID_CHARS: usize = 255;
 struct Patience {
     session: Duration,
     account: Duration,
+    /// Of accounts, while the database does not answer; `None`: then there is no answer.
+    older: Option<Older>,
 }
 
 const USUAL: Patience = Patience {
     session: Duration::from_secs(5),
     account: Duration::from_secs(60),
+    older: Some(Older {
+        wait: Duration::from_millis(100),
+        max_age: Duration::from_secs(660),
+    }),
 };
 /// For a second look before a refusal. Not zero, so that a client that repeats a refused
 /// request costs one reading a second.
 const SECOND_LOOK: Patience = Patience {
     session: Duration::from_secs(1),
     account: Duration::from_secs(1),
+    older: None,
 };
 
 /// Students whose sessions and rows are remembered, about a kilobyte each.
@@ -395,7 +403,14 @@ impl Attempt<'_> {
             }
         };
         let accounts = &self.memory.accounts;
-        let (account, age) = accounts.get(name, self.now, max_age, read).await?;
+        let (account, age) = match self.patience.older {
+            Some(older) => {
+                accounts
+                    .get_or_older(name, self.now, max_age, older, read)
+                    .await?
+            }
+            None => accounts.get(name, self.now, max_age, read).await?,
+        };
         self.oldest = self.oldest.max(age);
         Ok(account)
     }
@@ -405,7 +420,14 @@ impl Attempt<'_> {
         let encryption_key = self.ctx.config.encryption_key.as_ref();
         let read = accounts::by_api_key(self.ctx.db, encryption_key, key);
         let owners = &self.memory.key_owners;
-        let (owner, age) = owners.get(key, self.now, max_age, read).await?;
+        let (owner, age) = match self.patience.older {
+            Some(older) => {
+                owners
+                    .get_or_older(key, self.now, max_age, older, read)
+                    .await?
+            }
+            None => owners.get(key, self.now, max_age, read).await?,
+        };
         self.oldest = self.oldest.max(age);
         Ok(owner)
     }
