@@ -12,6 +12,9 @@
 //! | user and settings | 60 s | one `SELECT` |
 //! | API key's owner and settings | 60 s | one `SELECT` |
 //!
+//! Statements about sessions have turns, a quarter of the process's connections; who waits a
+//! second for one is told to come back.
+//!
 //! So a logout counts after 5 s at the latest, a disabled user or withdrawn key after
 //! 60 s. A refusal is never based on anything older than a second: a student who was just
 //! enabled, or whose session just got its CSRF token, is read again first.
@@ -25,6 +28,8 @@ use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::accounts::{self, Account, KeyOwner, wrong_credentials};
 use super::believed::Believed;
@@ -75,6 +80,8 @@ const SECOND_LOOK: Patience = Patience {
 const STUDENTS: usize = 32_768;
 const API_KEYS: usize = 8_192;
 const UNREFRESHABLE: usize = 1_024;
+/// How long a request waits for its turn to look a session up in the table.
+const LOOKUP_WAIT: Duration = Duration::from_secs(1);
 
 /// One site's memory of who is who.
 pub struct Authenticator {
@@ -85,18 +92,17 @@ pub struct Authenticator {
     settings: Believed<Arc<SystemSettings>>,
     /// Session ids that [`Self::refresh`] could not extend: Frappe does it.
     unrefreshable: Cache<String, ()>,
-}
-
-impl Default for Authenticator {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// Turns to look sessions up in the table: made-up cookies and, while Redis is away,
+    /// everybody's would take all connections otherwise.
+    lookups: Semaphore,
 }
 
 impl Authenticator {
-    /// One that knows nobody yet.
-    pub fn new() -> Self {
+    /// One that knows nobody yet, for a process of so many connections to MariaDB. A
+    /// quarter of them may look up sessions at once.
+    pub fn new(connections: usize) -> Self {
         Self {
+            lookups: Semaphore::new((connections / 4).max(1)),
             sessions: Believed::new(STUDENTS),
             table_sessions: TableSessions::new(STUDENTS),
             accounts: Believed::new(STUDENTS),
@@ -114,7 +120,7 @@ impl Authenticator {
     /// - `Unauthorized`: wrong credentials.
     /// - `AddressRefused`: an address that the session's user may not come from.
     /// - `BadCredentials`: `Basic` with bad base64.
-    /// - `Unavailable`: the database is away.
+    /// - `Unavailable`: the database is away, or too many sessions are being looked up.
     pub async fn authenticate(
         &self,
         ctx: &AuthContext<'_>,
@@ -444,6 +450,11 @@ impl Attempt<'_> {
 
     /// Reads a session's row and the user's: one statement.
     async fn read_row(&self, sid: &str, source: Source) -> Step<(Arc<Session>, Arc<Account>)> {
+        let turn = timeout(LOOKUP_WAIT, self.memory.lookups.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            let message = "Too many logins are being checked";
+            return Err(Error::unavailable(message, Duration::from_secs(1)).into());
+        };
         let mut row = rows::one(self.ctx.db, SESSION_ROW, (sid,)).await?;
         let stored: Option<String> = rows::column(&mut row, "sid")?;
         if stored.as_deref() != Some(sid) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 use tokio::time::timeout;
 
@@ -111,6 +112,22 @@ impl MariaDb {
         let pool = self.pool.swap(Arc::new(Pool::new(self.opts.clone())));
         // Waits for those in use; who dropped this future would only close them later.
         let _ = Pool::clone(&pool).disconnect().await;
+    }
+
+    /// Ends what a connection does, which nobody waits for any more: a statement that waits
+    /// for a lock goes on doing so on the server, with all its own locks, long after its
+    /// client has hung up.
+    pub fn kill(&self, conn: Conn) {
+        let (pool, id) = (self.pool.load_full(), conn.id());
+        Self::discard(conn);
+        tokio::spawn(async move {
+            let killed = async {
+                let mut conn = pool.get_conn().await?;
+                // Everybody may end their own connections.
+                conn.query_drop(format!("KILL {id}")).await
+            };
+            let _ = timeout(CHECKOUT_TIMEOUT, killed).await;
+        });
     }
 
     /// Closes all connections, waiting for those in use.

@@ -10,6 +10,7 @@ use super::fill::Fills;
 use super::handoff::Handoffs;
 use super::question_info::Unasked;
 use super::recovery::Recovery;
+use super::safe_mode::SafeMode;
 use super::seasons::{Seasons, Subjects};
 use super::unjournaled::Memory;
 use crate::config::SiteConfig;
@@ -60,6 +61,8 @@ pub struct Site {
     pub(super) unasked: Unasked,
     /// Schedules being filled by this process.
     pub(super) fills: Fills,
+    /// What is read while the cache is away.
+    pub(super) limits: SafeMode,
     /// What the cache may lack, and making it good.
     pub(super) recovery: Recovery,
     /// Reads of schedules on MariaDB at once.
@@ -114,13 +117,14 @@ impl Site {
             ),
             db: MariaDb::new(&config.db, config.srs.mariadb_connections),
             cache_redis,
-            auth: Authenticator::new(),
+            auth: Authenticator::new(config.srs.mariadb_connections),
             cache: ScheduleCache::new(srs_redis, &config.site, &config.srs.key_prefix),
             producer: Arc::new(Producer::new(queue_redis.clone(), &config)),
             unjournaled: Arc::new(Unjournaled::new(queue_redis.clone(), &config)),
             spool: Spool::new(config.spool_dir()),
             unjournaled_memory: Memory::new(),
             handoffs: Handoffs::default(),
+            limits: SafeMode::new(&config, queue_redis.clone()),
             queue_redis,
             seasons: Seasons::new(config.srs.season_cache),
             subjects: Subjects::new(),
