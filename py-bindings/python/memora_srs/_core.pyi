@@ -476,7 +476,7 @@ class Journal:
     def list(
         self,
         *,
-        states: Sequence[str] = (),
+        states: Sequence[str] | None = None,
         player: str | None = None,
         season: str | None = None,
         submission_id: str | None = None,
@@ -494,7 +494,7 @@ class Journal:
     def count(
         self,
         *,
-        states: Sequence[str] = (),
+        states: Sequence[str] | None = None,
         player: str | None = None,
         season: str | None = None,
         submission_id: str | None = None,
@@ -511,7 +511,7 @@ class Journal:
     def retry(
         self,
         *,
-        states: Sequence[str] = (),
+        states: Sequence[str] | None = None,
         player: str | None = None,
         season: str | None = None,
         submission_id: str | None = None,
@@ -529,7 +529,7 @@ class Journal:
         self,
         by: str,
         *,
-        states: Sequence[str] = (),
+        states: Sequence[str] | None = None,
         player: str | None = None,
         season: str | None = None,
         submission_id: str | None = None,
@@ -544,6 +544,7 @@ class Journal:
         Raises InvalidInputError as ``retry``.
         """
 
+@disjoint_base
 class Players:
     """What follows when a User is renamed or deleted, or a row is edited by hand."""
 
