@@ -1,11 +1,11 @@
 """The journal in Desk: what an operator sees of accepted answers, and does to them."""
 
 import json
+import time
 
 import frappe
 from frappe.desk import reportview
 
-from memora.api import reviews
 from memora.memora.doctype.srs_journal_entry import srs_journal_entry as desk
 from memora.services import srs_journal
 from memora.services.srs_persistence import SRSPersistenceService
@@ -14,19 +14,33 @@ from memora.tests.real_site import MemoraTestCase
 DOCTYPE = "SRS Journal Entry"
 
 
+def payload():
+	"""One answer, given now, due in some days."""
+	now = int(time.time() * 1_000_000)
+	item = {
+		"question_id": "q",
+		"quality": 4,
+		"new_stability": 2.0,
+		"new_next_review_date": "2036-01-01T00:00:00",
+		"due_us": now + 3 * 86_400_000_000,
+		"last_review_us": now,
+		"review_version": now,
+	}
+	return {"v": 1, "door": "python", "at": now, "items": [item]}
+
+
 class TestJournal(MemoraTestCase):
 	active = True
 
 	def setUp(self):
 		super().setUp()
 		self.ann = self.student()
-		frappe.set_user(self.ann)
-		reviews.submit_review_session([{"question_id": "q", "quality": 4}], "given-up")
-		frappe.set_user("Administrator")
+		# Without a job, which a worker of the bench would run.
 		frappe.db.sql(
-			"""UPDATE memora_srs_journal SET state = 'failed', tries = 12, error = 'no room',
-			next_try_at = '9999-12-31' WHERE player = %s""",
-			(self.ann,),
+			"""INSERT INTO memora_srs_journal (player, submission_id, attempt, fingerprint, season,
+			payload, state, tries, error, next_try_at)
+			VALUES (%s, 'given-up', %s, %s, %s, %s, 'failed', 12, 'no room', '9999-12-31')""",
+			(self.ann, b"a" * 16, b"f" * 32, self.season, json.dumps(payload())),
 		)
 		frappe.db.commit()
 		self.name = f"given-up:{self.ann}"
