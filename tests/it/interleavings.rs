@@ -135,6 +135,30 @@ async fn c2_a_total_is_of_one_moment_though_the_worker_commits_meanwhile() {
     assert_eq!((session.total_due, session.questions.len()), (9, 9));
 }
 
+#[tokio::test]
+async fn c2_an_old_review_that_still_waits_is_not_the_state_of_a_cached_question() {
+    let test = site_with(3, 3).await;
+    let site = test.site().await;
+    warm(&site).await;
+    submit(&site, "s-1", &[&question_id(0)]).await;
+    submit(&site, "s-2", &[&question_id(0)]).await;
+    // The first has lost its job; the second is applied.
+    let mut work = waiting(&test, &site).await;
+    work.retain(|one| one.key.submission.as_str() == "s-2");
+    apply::apply(&site, &work, "test").await.remove(0).unwrap();
+    let (_, applied) = crate::story::row(&test, &question_id(0)).await.unwrap();
+    // Of a new question the journal is asked, and says what waits of all of them.
+    submit(&site, "s-3", &[&question_id(0), "NEW-1:0"]).await;
+    let mut work = waiting(&test, &site).await;
+    work.retain(|one| one.key.submission.as_str() == "s-3");
+    let row = journal::find(&site.db, &work[0].key)
+        .await
+        .unwrap()
+        .unwrap();
+    let before = row.batch.items[0].before.unwrap();
+    assert_eq!(before.review_version, applied);
+}
+
 // C4 ------------------------------------------------------------------------------
 
 #[tokio::test]

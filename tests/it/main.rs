@@ -26,6 +26,8 @@ mod read;
 mod recovery;
 mod redis_commands;
 mod rq;
+mod safe_mode;
+mod safe_mode_notices;
 mod schedule;
 mod served;
 mod server;

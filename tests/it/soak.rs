@@ -29,38 +29,38 @@ async fn soak(args: &[&str]) -> (bool, Value) {
 }
 
 /// Breaks a rule on purpose, and the checker must say so in one of these ways.
-async fn finds(rule: &str, ways: &[&str]) {
-    let (content, summary) = soak(&["--plant", rule, "--minutes", "0.5"]).await;
+async fn finds(rule: &str, minutes: &str, ways: &[&str]) {
+    let (content, summary) = soak(&["--plant", rule, "--minutes", minutes]).await;
     assert!(!content, "{rule}: {summary:#}");
     let found: u64 = ways.iter().filter_map(|way| summary[way].as_u64()).sum();
     assert!(found > 0, "{rule}: {summary:#}");
 }
 
 /// The same faults find nothing where the rule holds.
-async fn holds(rule: &str) {
-    let (content, summary) = soak(&["--aim", rule, "--minutes", "0.3"]).await;
+async fn holds(rule: &str, minutes: &str) {
+    let (content, summary) = soak(&["--aim", rule, "--minutes", minutes]).await;
     assert!(content, "{rule}: {summary:#}");
 }
 
 macro_rules! plants {
-    ($($test:ident: $rule:literal, $ways:expr;)*) => {$(
+    ($($test:ident: $rule:literal, $minutes:literal, $ways:expr;)*) => {$(
         #[tokio::test]
         #[ignore = "takes a minute"]
         async fn $test() {
-            holds($rule).await;
-            finds($rule, &$ways).await;
+            holds($rule, $minutes).await;
+            finds($rule, $minutes, &$ways).await;
         }
     )*};
 }
 
 plants! {
-    a_read_without_the_overlay_is_found: "no_overlay", ["stale"];
-    a_read_of_two_snapshots_is_found: "two_snapshots", ["stale"];
-    a_write_that_no_fill_hears_of_is_found: "no_dirty", ["stale"];
-    a_marker_without_instance_is_found: "no_instance", ["stale"];
-    an_acknowledgement_before_the_journal_is_found: "ack_before_journal", ["lost"];
-    an_order_by_wall_time_is_found: "wall_time", ["lost"];
-    a_worker_that_does_not_show_again_is_found: "no_reassert", ["stale"];
+    a_read_without_the_overlay_is_found: "no_overlay", "0.5", ["stale"];
+    a_read_of_two_snapshots_is_found: "two_snapshots", "0.5", ["stale"];
+    a_write_that_no_fill_hears_of_is_found: "no_dirty", "0.5", ["stale"];
+    a_marker_without_instance_is_found: "no_instance", "0.5", ["stale"];
+    an_acknowledgement_before_the_journal_is_found: "ack_before_journal", "0.5", ["lost"];
+    an_order_by_wall_time_is_found: "wall_time", "0.5", ["lost"];
+    a_worker_that_does_not_show_again_is_found: "no_reassert", "0.8", ["stale"];
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 use futures_util::future::join_all;
 use memora_core::types::UtcMicros;
+use memora_tests::process::Process;
 use memora_tests::soak::Dice;
 use memora_tests::soak::evidence::Fault;
-use memora_tests::soak::plan::{Deed, Planned, Program, Server};
+use memora_tests::soak::plan::{Deed, Network, Planned, Program, Server};
 use tokio::time::sleep;
 
 use crate::recorder::Recorder;
@@ -68,14 +69,14 @@ pub(crate) async fn play(
 async fn one(stage: &Stage, deed: Deed, lasts: Duration, dice: &mut Dice) -> Result<()> {
     match deed {
         Deed::KillProgram(program) => {
-            stage.with(program, |process| process.kill());
+            stage.with(program, Process::kill);
             sleep(lasts).await;
             stage.start(program).await?;
         }
         Deed::StopProgram(program) => {
-            stage.with(program, |process| process.pause());
+            stage.with(program, Process::pause);
             sleep(lasts).await;
-            stage.with(program, |process| process.resume());
+            stage.with(program, Process::resume);
         }
         Deed::KillServer(server) => {
             kill(stage, server);
@@ -107,16 +108,28 @@ async fn one(stage: &Stage, deed: Deed, lasts: Duration, dice: &mut Dice) -> Res
             stage.link(program, server, None);
         }
         Deed::SlowMariaDb(ms) => {
-            use memora_tests::soak::plan::Network::Slow;
-            programs().for_each(|p| stage.link(p, Server::MariaDb, Some(Slow(ms))));
+            programs().for_each(|p| stage.link(p, Server::MariaDb, Some(Network::Slow(ms))));
             sleep(lasts).await;
             programs().for_each(|p| stage.link(p, Server::MariaDb, None));
         }
         Deed::StopWorkers => {
             let workers = || programs().filter(|p| !matches!(p, Program::Sidecar(_)));
-            workers().for_each(|p| stage.with(p, |process| process.pause()));
+            workers().for_each(|p| stage.with(p, Process::pause));
             sleep(lasts).await;
-            workers().for_each(|p| stage.with(p, |process| process.resume()));
+            workers().for_each(|p| stage.with(p, Process::resume));
+        }
+        Deed::Isolate(program) => {
+            let cut = |how| {
+                let both = [Server::Cache, Server::Queue];
+                both.iter()
+                    .for_each(|server| stage.link(program, *server, how));
+            };
+            cut(Some(Network::Cut));
+            sleep(lasts / 10).await;
+            stage.with(program, Process::kill);
+            sleep(lasts - lasts / 10).await;
+            cut(None);
+            stage.start(program).await?;
         }
         Deed::LoseBoth => lose_both(stage, lasts).await?,
     }
@@ -179,7 +192,7 @@ async fn lose_both(stage: &Stage, lasts: Duration) -> Result<()> {
     stage.site.mariadb.kill();
     sleep(BEFORE_LOSS).await;
     for program in programs() {
-        stage.with(program, |process| process.kill());
+        stage.with(program, Process::kill);
     }
     stage.site.queue.server.kill();
     stage.site.queue.server.forget();

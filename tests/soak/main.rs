@@ -64,8 +64,8 @@ pub(crate) struct Soak {
     /// Break this rule on purpose, under faults that show it.
     #[arg(long, value_name = "RULE")]
     plant: Option<String>,
-    /// Only the faults that would show this broken rule.
-    #[arg(long, value_name = "RULE")]
+    /// Only the faults that would show this broken rule, or those of this kind.
+    #[arg(long, value_name = "RULE|KIND")]
     aim: Option<String>,
     /// A Python with RQ and `memora_srs`, for a worker of RQ's.
     #[arg(
@@ -77,6 +77,9 @@ pub(crate) struct Soak {
     /// The summary as JSON.
     #[arg(long)]
     json: bool,
+    /// Write all that is known of the students with findings to this file.
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
     /// Print the findings up to so many of each kind.
     #[arg(long, default_value_t = 10)]
     show: usize,
@@ -144,6 +147,9 @@ async fn play(soak: &Soak) -> Result<ExitCode> {
     let verdict = judge(&evidence);
     let summary = report::Summary::new(soak, &evidence, &verdict, stuck, stage.crashes());
     summary.print(soak, &verdict);
+    if let Some(file) = &soak.evidence {
+        report::write_evidence(file, &evidence, &verdict)?;
+    }
     Ok(match summary.is_good() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

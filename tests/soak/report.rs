@@ -1,11 +1,13 @@
 //! Progress on standard error, the summary on standard output.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use memora_tests::soak::evidence::{Outcome, SECOND};
 use memora_tests::soak::figures::{self, Outage};
 use memora_tests::soak::{Evidence, Finding, Verdict};
@@ -223,6 +225,51 @@ fn kinds(verdict: &Verdict) -> [(&'static str, &Vec<Finding>); 5] {
         ("wrong", &verdict.wrong),
         ("declared", &verdict.declared),
     ]
+}
+
+/// Writes everything about the students with findings, in the order of time.
+pub(crate) fn write_evidence(file: &Path, evidence: &Evidence, verdict: &Verdict) -> Result<()> {
+    let findings = kinds(verdict);
+    let players: BTreeSet<&str> = findings
+        .iter()
+        .flat_map(|(_, findings)| findings.iter().map(|f| f.player.as_str()))
+        .collect();
+    let concerns = |player: &str| players.contains(player);
+    let mut lines: Vec<(i64, String)> = Vec::new();
+    for (kind, findings) in &findings {
+        lines.extend(
+            findings
+                .iter()
+                .map(|f| (f.at, format!("FINDING {kind} {f:?}"))),
+        );
+    }
+    for fault in &evidence.faults {
+        lines.push((fault.began, format!("{fault:?}")));
+    }
+    for submit in evidence.submits.iter().filter(|s| concerns(&s.player)) {
+        lines.push((submit.began(), format!("{submit:?}")));
+    }
+    for read in evidence.reads.iter().filter(|r| concerns(&r.player)) {
+        lines.push((read.began, format!("{read:?}")));
+    }
+    for row in evidence.tables.log.iter().filter(|r| concerns(&r.player)) {
+        lines.push((row.after.version, format!("{row:?}")));
+    }
+    for row in evidence
+        .tables
+        .journal
+        .iter()
+        .filter(|r| concerns(&r.player))
+    {
+        lines.push((row.created, format!("{row:?}")));
+    }
+    lines.sort();
+    let mut out = String::new();
+    for (at, line) in lines {
+        let at = chrono::DateTime::from_timestamp_micros(at).unwrap_or_default();
+        out.push_str(&format!("{} {line}\n", at.format("%H:%M:%S%.6f")));
+    }
+    std::fs::write(file, out).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Requests that were not answered well, by what came.

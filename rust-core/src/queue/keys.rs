@@ -77,6 +77,27 @@ pub(super) fn waiting(queue: &str) -> String {
     format!("rq:memora:waiting:{queue}")
 }
 
+/// Ours: reads of all students of a site together, on all hosts, in this minute of Safe
+/// Mode.
+pub(super) fn safe_mode_all(site: &str) -> String {
+    format!("rq:memora:sm:{site}:all")
+}
+
+/// Ours: exists while a student may not read again in Safe Mode; holds when they last did.
+pub(super) fn safe_mode_student(site: &str, hash: &str) -> String {
+    format!("rq:memora:sm:{site}:student:{hash}")
+}
+
+/// Ours: the hosts that an outage of the cache cuts off, and who tells administrators.
+pub(super) fn safe_mode_outage(site: &str) -> String {
+    format!("rq:memora:sm:{site}:outage")
+}
+
+/// Ours: when the outage ended that administrators were last told the end of.
+pub(super) fn safe_mode_past(site: &str) -> String {
+    format!("rq:memora:sm:{site}:past")
+}
+
 /// Ours: students whose schedule in the cache may lack something.
 pub(super) fn dirty(site: &str) -> String {
     format!("rq:memora:dirty:{site}")

@@ -22,7 +22,7 @@ mod record;
 pub mod recovery;
 mod report;
 pub mod request;
-mod safe_mode;
+pub mod safe_mode;
 pub mod schedule;
 pub mod schema;
 mod seasons;

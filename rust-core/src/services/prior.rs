@@ -250,7 +250,12 @@ async fn on_record(
     let (found, doubtful) = (on_record.found, on_record.doubtful);
     settle_spelling(site, &mut prior, open, &found.states).await?;
     for state in &found.states {
-        if prior.spelling.values().any(|id| *id == state.question) {
+        // Of a question that was not open this is only what waits to be applied: its row may
+        // be newer, and so may what the cache said.
+        let known = prior.states.get(&state.question);
+        if prior.spelling.values().any(|id| *id == state.question)
+            && known.is_none_or(|known| state.beats(known))
+        {
             prior.states.insert(state.question.clone(), state.clone());
         }
     }

@@ -28,6 +28,8 @@ const RETRY: Duration = Duration::from_millis(50);
 /// How long files must stay wrong before an open site is refused. Writing one takes
 /// far less.
 const GRACE: Duration = Duration::from_millis(250);
+/// How long after another site was asked for a site's background work has ended.
+const REST: Duration = Duration::from_secs(5);
 
 /// What one process may use of the servers; its configuration files may say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +62,7 @@ pub struct Sites {
     limits: Limits,
     entries: RwLock<HashMap<String, Arc<Entry>>>,
     /// The site last asked for, where one gives way to another.
-    last: Mutex<Option<Arc<Site>>>,
+    last: Arc<Mutex<Option<Arc<Site>>>>,
 }
 
 impl Sites {
@@ -75,7 +77,7 @@ impl Sites {
             sites_path: sites_path.as_ref().to_owned(),
             limits,
             entries: RwLock::default(),
-            last: Mutex::default(),
+            last: Arc::default(),
         }
     }
 
@@ -116,7 +118,16 @@ impl Sites {
         }
         let before = last.replace(site.clone());
         if let Some(before) = before {
-            tokio::spawn(async move { before.rest().await });
+            let last = Arc::clone(&self.last);
+            tokio::spawn(async move {
+                before.rest().await;
+                // What it was doing in the background may have opened one more.
+                tokio::time::sleep(REST).await;
+                let now = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if now.is_none_or(|now| !Arc::ptr_eq(&now, &before)) {
+                    before.rest().await;
+                }
+            });
         }
     }
 

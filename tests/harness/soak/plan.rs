@@ -64,6 +64,9 @@ pub enum Deed {
     SlowMariaDb(u64),
     /// All workers stand still.
     StopWorkers,
+    /// A program loses both Redis, and after a tenth of the time its life, with all that
+    /// it knew.
+    Isolate(Program),
     /// The declared double fault: MariaDB is away, and the queue and the host's disk with
     /// the spool are lost.
     LoseBoth,
@@ -83,7 +86,8 @@ pub struct Planned {
 /// Which faults are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
-    /// A rule that is broken on purpose: faults under which that shows.
+    /// A rule that is broken on purpose: faults under which that shows. Or a part of a
+    /// kind's name: faults of that kind.
     pub aim: Option<String>,
     /// The declared double fault too.
     pub double_fault: bool,
@@ -187,13 +191,19 @@ fn aimed(rule: &str, dice: &mut Dice) -> Planned {
             let both = [Server::MariaDb, Server::Queue];
             (both.map(Deed::KillServer).to_vec(), 3000)
         }
+        // Its rows have no job; they are swept after half a minute.
         "no_reassert" => {
-            let from = Program::Sidecar(dice.below(SIDECARS));
-            let cut = [Server::Cache, Server::Queue].map(|s| Deed::Link(from, s, Network::Cut));
-            (cut.to_vec(), 4000)
+            let lone = Program::Sidecar(dice.below(SIDECARS));
+            (vec![Deed::Isolate(lone)], 42_000)
         }
         // Shows without any.
-        _ => (Vec::new(), 1000),
+        "wall_time" => (Vec::new(), 1000),
+        kind => {
+            let found = (0..10_000)
+                .map(|_| deed(dice))
+                .find(|deed| deed.kind().contains(kind));
+            (found.into_iter().collect(), 5000)
+        }
     };
     Planned {
         after: millis(dice, 300, 1500),
@@ -216,6 +226,7 @@ impl Deed {
             Self::Link(_, server, _) => vec![server.into()],
             Self::SlowMariaDb(_) => vec![Hit::MariaDb],
             Self::StopWorkers => vec![Hit::Worker],
+            Self::Isolate(program) => vec![hit(program), Hit::Cache, Hit::Queue],
             Self::LoseBoth => {
                 let sidecars = (0..SIDECARS).map(Hit::Sidecar);
                 [Hit::MariaDb, Hit::Queue, Hit::Worker]
@@ -257,6 +268,7 @@ impl Deed {
             }
             Self::SlowMariaDb(_) => "slow MariaDB".to_owned(),
             Self::StopWorkers => "stop workers".to_owned(),
+            Self::Isolate(program) => format!("isolate {}", program.kind()),
             Self::LoseBoth => "declared double fault".to_owned(),
         }
     }
@@ -303,7 +315,10 @@ impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.kind())?;
         let program = match self {
-            Self::KillProgram(p) | Self::StopProgram(p) | Self::Link(p, _, _) => *p,
+            Self::KillProgram(p)
+            | Self::StopProgram(p)
+            | Self::Link(p, _, _)
+            | Self::Isolate(p) => *p,
             Self::SlowMariaDb(ms) => return write!(f, " by {ms} ms"),
             _ => return Ok(()),
         };

@@ -1,16 +1,21 @@
 //! Only one process cannot reach the cache; the others serve the student meanwhile.
 
+use std::sync::Arc;
+
+use memora_core::failpoint;
 use memora_core::queue::{DirtyList, Mark, Whose};
-use memora_core::services::{apply, fill, players, schedule};
+use memora_core::services::{Sites, apply, fill, players, schedule};
 use memora_core::store::apply::Work;
 use memora_core::types::{Player, Season, SubmissionId, UtcMicros};
 use memora_tests::proxy::{Fault, Proxy};
 use memora_tests::questions::question_id;
 use memora_tests::{Sidecar, TestSite, wait};
 
+use serde_json::json;
+
 use super::{Client, all_healed, listed, opened_through, stage, through, unhealed};
 use crate::story::{
-    ANN, SEASON, ann, count, furnish, is_complete, read, season, submit, waiting, warm,
+    ANN, SEASON, ann, count, furnish, is_complete, read, season, submit, try_read, waiting, warm,
 };
 
 /// One sidecar behind proxies, and one that is not.
@@ -98,28 +103,38 @@ async fn what_died_with_a_process_the_worker_shows() {
 
 #[tokio::test]
 async fn what_a_worker_could_not_show_others_make_good() {
-    let (test, student) = stage().await;
+    let test = TestSite::builder().own_cache().own_queue().build().await;
+    furnish(&test, 10, 10).await;
     let proxy = Proxy::start(test.cache.server.port()).await;
-    let sidecar = Sidecar::start(&test).await;
-    let client = Client::of(&sidecar, &test, &student);
-    client.warm(&test).await;
-    let worker = opened_through(&test, Some(&proxy), None);
+    let (cut, whole) = (opened_through(&test, Some(&proxy), None), test.site().await);
+    warm(&whole).await;
+    read(&cut).await;
     proxy.set(Fault::Cut);
-    // As if its submit had not reached the cache either.
-    client.submit(0).await;
-    let site = test.site().await;
-    site.cache
-        .invalidate(&student.player(), &season())
-        .await
-        .expect("invalidated");
-    let rows = waiting(&test, &site).await;
-    apply::apply(&worker, &rows, "test")
-        .await
-        .remove(0)
-        .expect("applied");
-    drop(worker);
-    all_healed(&test).await;
-    client.never_shows(1).await;
+    assert!(submit(&cut, "s-1", &[&question_id(0)]).await.is_degraded);
+    // The note of the submit is lost, and so is its process.
+    drop(cut);
+    forget_list(&test).await;
+    let worker = opened_through(&test, Some(&proxy), None);
+    let rows = waiting(&test, &whole).await;
+    let mut applied = apply::apply(&worker, &rows, "test").await;
+    applied.remove(0).expect("applied");
+    assert_eq!((listed(&test).await, unhealed(&test).await), (1, 1));
+    wait::until("others have made it good", || async {
+        let total = read(&whole).await.total_due;
+        (listed(&test).await == 0 && total == 9).then_some(())
+    })
+    .await;
+    wait::until("the row is marked", || async {
+        (unhealed(&test).await == 0).then_some(())
+    })
+    .await;
+}
+
+async fn forget_list(test: &TestSite) {
+    let mut redis = test.queue.connection().await;
+    let key = format!("rq:memora:dirty:{}", test.name);
+    let gone: redis::RedisResult<()> = redis::cmd("DEL").arg(key).query_async(&mut redis).await;
+    gone.expect("DEL");
 }
 
 #[tokio::test]
@@ -160,34 +175,42 @@ async fn rows_that_nobody_living_knows_of_are_found_in_the_journal() {
 async fn no_fill_publishes_a_dirty_student() {
     let test = TestSite::builder().own_cache().own_queue().build().await;
     furnish(&test, 10, 10).await;
-    let proxy = Proxy::start(test.cache.server.port()).await;
-    let cut = opened_through(&test, Some(&proxy), None);
-    let whole = test.site().await;
-    warm(&whole).await;
-    read(&cut).await;
-    let paused = memora_core::failpoint::pause(&test.name, "before_publish");
+    let (site, other) = (test.site().await, test.site().await);
+    read(&site).await;
+    warm(&site).await;
     crate::story::forget(&test).await;
+    let not_healing = failpoint::pause(&test.name, "before_heal");
+    let publishing = failpoint::pause(&test.name, "before_publish");
     let filling = tokio::spawn({
-        let whole = whole.clone();
-        async move { fill::run(&whole, &ann(), &season(), &[]).await }
+        let site = site.clone();
+        async move { fill::run(&site, &ann(), &season(), &[]).await }
     });
-    paused.reached().await;
-    proxy.set(Fault::Cut);
-    assert!(submit(&cut, "s-1", &[&question_id(0)]).await.is_degraded);
-    // It looks at the list, and cannot forget what is not there yet.
-    wait::until("the other process knows", || async {
-        read(&whole).await;
-        (listed(&test).await == 0).then_some(())
-    })
-    .await;
-    paused.release();
-    drop(paused);
-    // Dirty when it looked, or made good and so overtaken: never published as it was read.
-    filling.await.expect("a fill").expect("a fill");
-    for _ in 0..5 {
-        assert_eq!(read(&whole).await.total_due, 9);
-        warm(&whole).await;
-    }
+    publishing.reached().await;
+    let list = DirtyList::new(other.queue_redis.clone(), &test.name);
+    let whose = Whose::Student(ann(), season());
+    list.mark(&whose, &Mark::new()).await.expect("marked");
+    let reading = tokio::spawn({
+        let site = site.clone();
+        async move {
+            loop {
+                read(&site).await;
+            }
+        }
+    });
+    not_healing.reached().await;
+    reading.abort();
+    publishing.release();
+    drop(publishing);
+    let filled = filling.await.expect("a fill").expect("a fill");
+    assert_eq!(filled, fill::Filled::Overtaken);
+    let again = fill::run(&site, &ann(), &season(), &[])
+        .await
+        .expect("a fill");
+    assert_eq!(again, fill::Filled::Overtaken);
+    assert!(!is_complete(&other, None).await);
+    not_healing.release();
+    drop(not_healing);
+    warm(&site).await;
 }
 
 #[tokio::test]
@@ -340,26 +363,38 @@ async fn a_row_that_was_healed_first_is_swept_all_the_same() {
 
 #[tokio::test]
 async fn a_changed_configuration_forgets_nothing() {
-    let (test, student) = stage().await;
-    let two = Two::start(&test, &student).await;
-    two.cache.set(Fault::Cut);
-    two.queue.set(Fault::Cut);
-    assert!(two.through_cut.submit(0).await);
-    let file = test.sites_path.join(&test.name).join("site_config.json");
-    let text = std::fs::read_to_string(&file).expect("the configuration");
-    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    config["srs_max_questions"] = 99_999.into();
-    std::fs::write(&file, config.to_string()).expect("written");
-    wait::until("the site is open anew", || async {
-        let _ = two.through_cut.read().await;
-        let log = two.cut.process.log();
-        log.contains("the site is open anew").then_some(())
+    let test = TestSite::builder().own_cache().own_queue().build().await;
+    furnish(&test, 10, 10).await;
+    let proxy = Proxy::start(test.cache.server.port()).await;
+    let set = |key: &str, value: serde_json::Value| {
+        let file = test.sites_path.join(&test.name).join("site_config.json");
+        let text = std::fs::read_to_string(&file).expect("the configuration");
+        let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        config[key] = value;
+        std::fs::write(&file, config.to_string()).expect("written");
+    };
+    let url = format!("redis://{}/{}", proxy.address, test.cache.index);
+    set("redis_cache", url.into());
+    let sites = Sites::new(&test.sites_path);
+    let before = sites.get(&test.name).await.expect("the site");
+    warm(&before).await;
+    read(&before).await;
+    proxy.set(Fault::Cut);
+    test.queue.server.kill();
+    assert!(submit(&before, "s-1", &[&question_id(0)]).await.is_degraded);
+    // Only the memory of this process knows, and the journal.
+    set("srs_max_questions", 99_999.into());
+    let after = wait::until("the site is open anew", || async {
+        let site = sites.get(&test.name).await.expect("the site");
+        (!Arc::ptr_eq(&site, &before)).then_some(site)
     })
     .await;
-    // Only the memory of the sidecar knows, and the journal.
-    two.cache.set(Fault::None);
-    two.queue.set(Fault::None);
-    two.through_cut.recovers().await;
-    two.through_cut.never_shows(1).await;
-    two.through_cut.warm(&test).await;
+    proxy.set(Fault::None);
+    for _ in 0..100 {
+        if let Ok(session) = try_read(&after, json!({})).await {
+            assert_eq!(session.total_due, 9);
+        }
+    }
+    warm(&after).await;
+    assert_eq!(read(&after).await.total_due, 9);
 }

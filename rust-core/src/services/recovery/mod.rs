@@ -160,7 +160,11 @@ impl Recovery {
 
     /// Whether a fill may publish this student's schedule, as far as is known now.
     pub(super) fn may_publish(&self, player: &Player, season: &Season) -> bool {
-        !self.breaker.is_active() && !self.memory.holds(player, season)
+        let may = !self.breaker.is_active() && !self.memory.holds(player, season);
+        if !may {
+            self.nudge();
+        }
+        may
     }
 
     /// Notes students whose schedule in the cache may lack something that was accepted.
