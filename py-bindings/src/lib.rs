@@ -30,6 +30,7 @@ mod players;
 mod redis_manager;
 mod review;
 mod runtime;
+mod safe_mode;
 mod scheduling;
 mod schema;
 mod unbuilt;
@@ -55,11 +56,13 @@ mod _core {
     #[pymodule_export]
     use crate::review::ReviewService;
     #[pymodule_export]
+    use crate::safe_mode::SafeModeManager;
+    #[pymodule_export]
     use crate::scheduling::{schedule, xp_for_quality};
     #[pymodule_export]
     use crate::schema::Schema;
     #[pymodule_export]
-    use crate::unbuilt::{SRSArchiver, SRSReconciliationService, SafeModeManager};
+    use crate::unbuilt::{SRSArchiver, SRSReconciliationService};
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]

@@ -15,6 +15,7 @@ Examples:
   memora-srs worker --sites-path sites --site school.example.com
   memora-srs migrate --sites-path sites --site school.example.com --dry-run
   memora-srs journal list --sites-path sites --site school.example.com --state failed
+  memora-srs safe-mode status --sites-path sites --site school.example.com
   memora-srs check-config --sites-path sites --site school.example.com --json
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration,
@@ -40,6 +41,8 @@ enum Command {
     Migrate(commands::migrate::Migrate),
     /// See what was accepted and is not in the table yet; retry or dismiss it.
     Journal(commands::journal::Journal),
+    /// Look at the limits while Redis is away, or count anew.
+    SafeMode(commands::safe_mode::SafeMode),
     /// Say what the engine sees of a site's configuration, secrets masked.
     CheckConfig(commands::check_config::CheckConfig),
 }
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Worker(command) => command.run(),
         Command::Migrate(command) => command.run(),
         Command::Journal(command) => command.run(),
+        Command::SafeMode(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
     };
     match result {

@@ -59,6 +59,7 @@ fn help_and_version() {
         "serve",
         "worker",
         "migrate",
+        "safe-mode",
         "check-config",
         "Examples:",
         "Exit codes:",
@@ -80,6 +81,8 @@ fn wrong_usage_is_2() {
         &["serve", "--bind", "nowhere"],
         &["serve", "--threads", "0"],
         &["migrate"],
+        &["safe-mode"],
+        &["safe-mode", "status"],
     ] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");
     }
@@ -122,6 +125,35 @@ fn migrate_says_what_is_away() {
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     let output = run(&with_sites(&["migrate", "--site", "nosite"], bench.path()));
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+}
+
+#[test]
+fn safe_mode_says_that_redis_is_away_and_what_was_reset() {
+    let bench = bench(GOOD);
+    let run = |args: &[&str]| {
+        let mut all = vec!["safe-mode"];
+        all.extend(args);
+        all.extend(["--site", "site.test"]);
+        run(&with_sites(&all, bench.path()))
+    };
+    let output = run(&["status", "--json"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    let status: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(status["active"], true);
+    assert_eq!(status["requests"], 0);
+    assert_eq!(status["global_limit"], 500);
+    assert_eq!(status["user_seconds"], 30);
+    let output = run(&["status"]);
+    assert!(stdout(&output).contains("0 of 500"), "{}", stdout(&output));
+    // The queue is away too.
+    for more in [&["reset"][..], &["reset", "--user", "ann@example.com"]] {
+        let output = run(more);
+        assert_eq!(output.status.code(), Some(4), "{more:?}");
+        assert!(stderr(&output).contains("only this host"), "{more:?}");
+    }
+    assert_eq!(run(&["reset", "--user", ""]).status.code(), Some(1));
+    let nosite = with_sites(&["safe-mode", "status", "--site", "nosite"], bench.path());
+    assert_eq!(memora_srs(&nosite).output().unwrap().status.code(), Some(3));
 }
 
 #[test]

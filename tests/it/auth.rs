@@ -55,7 +55,7 @@ impl Door {
         Self {
             config: site.config.clone(),
             site,
-            auth: Authenticator::new(),
+            auth: Authenticator::new(32),
         }
     }
 
@@ -82,7 +82,7 @@ impl Door {
 
     /// The judgement of a process that remembers nothing.
     async fn who_cold(&self, request: &LoginRequest<'_>) -> String {
-        let auth = Authenticator::new();
+        let auth = Authenticator::new(32);
         in_words(auth.authenticate(&self.ctx(), request, now()).await)
     }
 
@@ -928,7 +928,7 @@ async fn settings_are_read_with_frappes_defaults() {
     assert!(!settings.enable_two_factor_auth);
     assert_eq!(settings.session_expiry_s(FrappeVersion::V15), 170 * 3600);
 
-    let auth = Authenticator::new();
+    let auth = Authenticator::new(32);
     let t = now();
     assert_eq!(*auth.settings(&site.db, t).await.unwrap(), settings);
     test.exec("DELETE FROM tabSingles", ()).await;

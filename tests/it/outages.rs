@@ -33,7 +33,11 @@ async fn crowd(site: &Arc<Site>, size: usize) -> (Vec<Result<ReviewSession>>, Du
 
 #[tokio::test]
 async fn a_frozen_redis_makes_a_crowd_wait_once_and_not_in_a_row() {
-    let test = TestSite::builder().own_cache().build().await;
+    let test = TestSite::builder()
+        .own_cache()
+        .config("srs_safe_mode_user_seconds", json!(0))
+        .build()
+        .await;
     furnish(&test, 20, 20).await;
     let site = test.site().await;
     warm(&site).await;

@@ -544,7 +544,16 @@ async fn a_time_beyond_all_years_is_no_panic() {
                 ..job(&format!("j-{i}-{j}"), UtcMicros(at))
             };
             let persisted = persist(&site, responses, options).await;
-            assert_eq!(persisted.unwrap().processed_count, 1, "{at}");
+            if at < 0 {
+                let refused = persisted.unwrap_err();
+                assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{at}");
+                assert!(
+                    refused.message().contains("older than 13 days"),
+                    "{refused}"
+                );
+            } else {
+                assert_eq!(persisted.unwrap().processed_count, 1, "{at}");
+            }
         }
     }
     assert!(!read(&site).await.is_degraded);

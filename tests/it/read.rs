@@ -344,6 +344,7 @@ async fn another_sites_schedules_under_the_same_prefix_are_never_served() {
 async fn without_redis_the_table_answers_degraded() {
     let test = TestSite::builder()
         .own_cache_with(Default::default())
+        .config("srs_safe_mode_user_seconds", json!(0))
         .build()
         .await;
     furnish(&test, 20, 10).await;

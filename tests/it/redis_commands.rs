@@ -11,7 +11,7 @@ use std::path::Path;
 use chrono::TimeDelta;
 use memora_core::queue::{DirtyList, Mark, Producer, QueueWorker, Whose, WorkerOptions};
 use memora_core::schedule_cache::Published;
-use memora_core::services::{question_info, schedule};
+use memora_core::services::{question_info, safe_mode, schedule};
 use memora_core::types::UtcMicros;
 use memora_tests::count::{By, RedisCounter};
 use memora_tests::questions::question_id;
@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::rq::{config, link, submission};
 use crate::story::{
-    ANN, SEASON, ann, answers, count, is_complete, season, submit, try_read, warm_with,
+    ANN, SEASON, ann, answers, count, is_complete, read, season, submit, try_read, warm_with,
 };
 
 const READ: &str = "/api/method/memora.api.reviews.get_review_session";
@@ -240,6 +240,33 @@ async fn play(test: &TestSite) {
     fills(test).await;
     dirty(test).await;
     jobs(test).await;
+    limits(test).await;
+}
+
+async fn limits(test: &TestSite) {
+    let site = test.site().await;
+    assert!(safe_mode::check_rate_limit(&site, &ann()).await.unwrap());
+    // What only the queue Redis has is what it said.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut config = test.config();
+    config.sites_path = elsewhere.path().to_owned();
+    let site = memora_core::services::Site::open(config).unwrap();
+    assert!(!safe_mode::check_rate_limit(&site, &ann()).await.unwrap());
+    assert_eq!(safe_mode::global_count(&site).await, 1);
+    assert!(safe_mode::last_request(&site, &ann()).await.is_some());
+    safe_mode::reset_student(&site, &ann()).await.unwrap();
+    safe_mode::reset_global(&site).await.unwrap();
+    assert_eq!(safe_mode::global_count(&site).await, 0);
+    assert!(safe_mode::check_rate_limit(&site, &ann()).await.unwrap());
+
+    let site = test.site().await;
+    safe_mode::outage_began(&site).await;
+    wait::until("administrators are told that it is over", || async {
+        read(&site).await;
+        let status = safe_mode::status(&site).await;
+        (status.last.is_some() && status.told).then_some(())
+    })
+    .await;
 }
 
 /// A student whose schedule may lack something, and so many that nobody can tell.
@@ -411,6 +438,28 @@ async fn jobs(test: &TestSite) {
             let result = json!({"success": true});
             let done = done.iter().map(|job| (job, &result));
             worker.finish_all(done, now).await.unwrap();
+        }
+        // Taken by workers that died, before it began and after.
+        let producer = Producer::new(queue.clone(), &config);
+        for n in 0..2 {
+            producer
+                .enqueue(&submission("ann", &format!("dead-{n}")))
+                .await
+                .unwrap();
+        }
+        let list = format!("rq:queue:{}:srs_write", config.bench_id);
+        let waiting: Vec<String> = redis.lrange(&list, -1, -1).await.unwrap();
+        let taken = &waiting[0];
+        let _: u32 = redis.lrem(&list, 1, taken).await.unwrap();
+        let _: u32 = redis
+            .rpush(format!("{list}:intermediate"), taken)
+            .await
+            .unwrap();
+        assert!(!worker.take(10, now).await.unwrap().is_empty());
+        for later in [100, 200] {
+            let lock = format!("rq:memora:maintenance:{}:srs_write", config.bench_id);
+            let _: u32 = redis.del(lock).await.unwrap();
+            worker.maintain(now.plus_seconds(later)).await.unwrap();
         }
         let _: () = redis.set("rq:suspended", 1).await.unwrap();
         assert!(worker.take(1, now).await.unwrap().is_empty());

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a test's report")]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use memora_core::services::Sites;
@@ -28,9 +29,14 @@ impl Served {
 
     /// With other bounds.
     pub(crate) async fn start_with(site: &TestSite, options: Options) -> Self {
+        Self::start_at(&site.sites_path, options).await
+    }
+
+    /// For another `sites` folder, as another host has it.
+    pub(crate) async fn start_at(sites_path: &Path, options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let sites = Arc::new(Sites::new(&site.sites_path));
+        let sites = Arc::new(Sites::new(sites_path));
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(server::run(listener, sites, options, async {
             // A test that drops the sender ends anyway.

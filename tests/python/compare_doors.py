@@ -129,6 +129,7 @@ def main() -> int:
                 print(view.logs())
         finally:
             view.configure()
+            view.forget_outages()
             view.execute("clean", before=stage["before"])
     print(f"{site}: {f'{failed} differences' if failed else 'both doors answer alike'}")
     return 1 if failed else 0

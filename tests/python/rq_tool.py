@@ -8,6 +8,8 @@ rq_tool.py <redis url> <queue> clean            RQ's housekeeping, a day from no
 rq_tool.py <redis url> <queue> requeue          all failed jobs once more
 rq_tool.py <redis url> <queue> delete <ids>     as an operator does
 rq_tool.py <redis url> <queue> suspend|resume   all workers
+rq_tool.py <redis url> <queue> shutdown <name>  tells a worker to end
+rq_tool.py <redis url> <queue> stop <id>        tells its worker to stop a job
 """
 
 import json
@@ -18,6 +20,7 @@ import time
 from frappe.utils.background_jobs import execute_job, truncate_failed_registry
 from redis import Redis
 from rq import Callback, Queue, Worker
+from rq.command import send_shutdown_command, send_stop_job_command
 from rq.job import Job
 from rq.suspension import resume, suspend
 
@@ -108,6 +111,14 @@ def delete(connection, queue, ids):
         Job.fetch(id, connection=connection).delete()
 
 
+def shutdown(connection, queue, worker):
+    send_shutdown_command(connection, worker)
+
+
+def stop(connection, queue, id):
+    send_stop_job_command(connection, id)
+
+
 COMMANDS = {
     "enqueue": enqueue,
     "burst": burst,
@@ -116,6 +127,8 @@ COMMANDS = {
     "requeue": requeue,
     "delete": delete,
     "suspend": lambda connection, queue: suspend(connection),
+    "shutdown": shutdown,
+    "stop": stop,
     "resume": lambda connection, queue: resume(connection),
 }
 

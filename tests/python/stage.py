@@ -48,6 +48,7 @@ class Site:
     bench_id: str
     mariadb_pid: int
     cache_pid: int
+    queue_pid: int
 
     @property
     def args(self) -> tuple[str, Path]:
@@ -126,6 +127,7 @@ class Stage:
             bench_id=made["bench_id"],
             mariadb_pid=made["db"]["pid"],
             cache_pid=made["cache"]["pid"],
+            queue_pid=made["queue"]["pid"],
         )
 
     def close(self) -> None:

@@ -21,20 +21,9 @@ SITE = ("site.test", "/nowhere")
         lambda: memora_srs.SRSArchiver(*SITE).flag_eligible_for_deletion(),
         lambda: memora_srs.SRSArchiver(*SITE).get_archive_status("S"),
         lambda: memora_srs.SRSArchiver(*SITE).delete_eligible_records("S", confirm=True),
-        lambda: memora_srs.SafeModeManager(*SITE).is_safe_mode_active(),
-        lambda: memora_srs.SafeModeManager(*SITE).check_rate_limit("u"),
-        lambda: memora_srs.SafeModeManager(*SITE).get_global_request_count(),
-        lambda: memora_srs.SafeModeManager(*SITE).get_user_last_request("u"),
-        lambda: memora_srs.SafeModeManager(*SITE).reset_user_rate_limit("u"),
-        lambda: memora_srs.SafeModeManager(*SITE).reset_global_rate_limit(),
         lambda: memora_srs.SRSRedisManager(*SITE).rebuild_season_cache("S"),
     ],
 )
 def test_not_built_yet(call: Callable[[], object]) -> None:
     with pytest.raises(NotImplementedError, match="is not built yet in this version$"):
         call()
-
-
-def test_the_limits_of_safe_mode_are_known() -> None:
-    assert memora_srs.SafeModeManager.GLOBAL_LIMIT == 500
-    assert memora_srs.SafeModeManager.USER_LIMIT_SECONDS == 30

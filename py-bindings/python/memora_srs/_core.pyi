@@ -310,32 +310,56 @@ class SRSArchiver:
     ) -> dict[str, Any]:
         """Delete flagged rows. Not built yet: NotImplementedError."""
 
+@disjoint_base
 class SafeModeManager:
-    """Limits while Redis is away. Not built yet."""
+    """Limits while Redis is away.
+
+    Counted by all processes of the host and, where the queue Redis answers, of all hosts.
+    """
 
     GLOBAL_LIMIT: ClassVar[int]
+    """Requests a minute of all students together, unless the site's
+    ``srs_safe_mode_global_limit`` says otherwise."""
     USER_LIMIT_SECONDS: ClassVar[int]
+    """Seconds between two requests of one student, unless the site's
+    ``srs_safe_mode_user_seconds`` says otherwise."""
 
     def __new__(cls, site: str, sites_path: _Path = ".") -> SafeModeManager:
         """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
 
     def is_safe_mode_active(self) -> bool:
-        """Whether Redis is away. Not built yet: NotImplementedError."""
+        """Whether Redis is away, so that reads come from the table, within limits.
+
+        Never raises for a server that is away.
+        """
 
     def check_rate_limit(self, user: str) -> bool:
-        """Whether this student may ask now. Not built yet: NotImplementedError."""
+        """Whether this student may read without the cache now; if so, it counts as a read.
+
+        Counts whether Redis is away or not. ``get_review_session`` counts by itself.
+        """
 
     def get_global_request_count(self) -> int:
-        """Requests of this minute. Not built yet: NotImplementedError."""
+        """Count the reads of all students in this minute, which began with its first read."""
 
     def get_user_last_request(self, user: str) -> float | None:
-        """When this student last asked. Not built yet: NotImplementedError."""
+        """When this student last read without the cache, UTC epoch seconds.
+
+        None if they never did, or so long ago that it is not known any more.
+        """
 
     def reset_user_rate_limit(self, user: str) -> None:
-        """Let this student ask at once. Not built yet: NotImplementedError."""
+        """Let this student read at once.
+
+        Raises UnavailableError when the queue Redis does not answer: it is so on this host
+        alone then.
+        """
 
     def reset_global_rate_limit(self) -> None:
-        """Start counting anew. Not built yet: NotImplementedError."""
+        """Count the reads of all students anew.
+
+        Raises UnavailableError as ``reset_user_rate_limit`` does.
+        """
 
 @disjoint_base
 class PartitionManager:

@@ -66,7 +66,12 @@ impl Files {
 
 /// Where the file of a site is. The name must be a valid one.
 pub(crate) fn site_file(sites_path: &Path, site: &str) -> PathBuf {
-    sites_path.join(site).join(SITE)
+    site_folder(sites_path, site).join(SITE)
+}
+
+/// Where a site's folder is. The name must be a valid one.
+pub(crate) fn site_folder(sites_path: &Path, site: &str) -> PathBuf {
+    sites_path.join(site)
 }
 
 fn read(path: &Path, name: &str) -> Result<Option<Vec<u8>>> {

@@ -64,6 +64,8 @@
 //! | `srs_review_log_days` | days for which the review log is kept; 0: for good | 0 to 36,500 | 0 |
 //! | `srs_mariadb_loads` | schedule reads on MariaDB at once, per process; less than the connections | 1 to 1000 | 16 |
 //! | `srs_mariadb_connections` | connections to MariaDB, per process and site | 1 to 1000 | 32; 2 in Frappe's processes |
+//! | `srs_safe_mode_global_limit` | reads a minute of all students together while Redis is away | 1 to 100,000 | 500 |
+//! | `srs_safe_mode_user_seconds` | seconds between two reads of one student then; 0: no limit | 0 to 3600 | 30 |
 //! | `srs_scheduler` | parameters of the scheduler | see [`Parameters`] | its defaults |
 //! | `srs_xp` | XP by quality | see [`XpTable`] | 0, 2, 5, 15, 20, 25 |
 //! | `srs_sidecar` | 0: the sidecar leaves every request of the site to Frappe | switch | 1 |
@@ -87,7 +89,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use files::{Files, site_file};
+pub(crate) use files::{Files, site_file, site_folder};
 pub use names::{resolve_site, site_names, valid_site_name};
 pub use report::{SiteReport, report, report_with_env};
 pub use secret::Secret;
@@ -303,6 +305,11 @@ pub struct SrsConfig {
     pub mariadb_loads: usize,
     /// `srs_mariadb_connections`: connections at most, per process and site.
     pub mariadb_connections: usize,
+    /// `srs_safe_mode_global_limit`: reads a minute of all students together while Redis is
+    /// away.
+    pub safe_mode_global_limit: u64,
+    /// `srs_safe_mode_user_seconds`: between two reads of one student then.
+    pub safe_mode_user: Duration,
     /// `srs_scheduler`: parameters of the scheduler.
     pub scheduler: Parameters,
     /// `srs_xp`: XP for each quality.
@@ -329,6 +336,8 @@ impl Default for SrsConfig {
             spool_dir: PathBuf::from("private/memora_srs/spool"),
             mariadb_loads: 16,
             mariadb_connections: 32,
+            safe_mode_global_limit: 500,
+            safe_mode_user: Duration::from_secs(30),
             scheduler: Parameters::default(),
             xp: XpTable::default(),
         }

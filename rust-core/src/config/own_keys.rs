@@ -13,7 +13,7 @@ use crate::scheduling::{Parameters, XpTable};
 /// The queue that is meant for our jobs.
 const OUR_QUEUE: &str = "srs_write";
 /// Whatever else begins with `srs_` is a typing mistake, or from another release.
-pub(super) const KEYS: [&str; 23] = [
+pub(super) const KEYS: [&str; 25] = [
     "srs_allow_new_questions",
     "srs_audit_days",
     "srs_default_queue_max",
@@ -31,6 +31,8 @@ pub(super) const KEYS: [&str; 23] = [
     "srs_review_log",
     "srs_review_log_days",
     "srs_rq_version",
+    "srs_safe_mode_global_limit",
+    "srs_safe_mode_user_seconds",
     "srs_scheduler",
     "srs_season_cache_s",
     "srs_sidecar",
@@ -90,6 +92,16 @@ pub(super) fn read(
             1..=1000,
             default.mariadb_connections as u64,
         ) as usize,
+        safe_mode_global_limit: reader.number(
+            "srs_safe_mode_global_limit",
+            1..=100_000,
+            default.safe_mode_global_limit,
+        ),
+        safe_mode_user: Duration::from_secs(reader.number(
+            "srs_safe_mode_user_seconds",
+            0..=3600,
+            default.safe_mode_user.as_secs(),
+        )),
         scheduler: reader.structured("srs_scheduler", Parameters::from_json),
         xp: reader.structured("srs_xp", XpTable::from_json),
     };

@@ -12,8 +12,12 @@
 //! | user and settings | 60 s | one `SELECT` |
 //! | API key's owner and settings | 60 s | one `SELECT` |
 //!
+//! Statements about sessions have turns, a quarter of the process's connections; who waits a
+//! second for one is told to come back.
+//!
 //! So a logout counts after 5 s at the latest, a disabled user or withdrawn key after
-//! 60 s. A refusal is never based on anything older than a second: a student who was just
+//! 60 s; while the database does not answer within a tenth of a second, what was last read
+//! of user and key is believed for ten minutes more, so that students go on. A refusal is never based on anything older than a second: a student who was just
 //! enabled, or whose session just got its CSRF token, is read again first.
 //!
 //! [`table_sessions`]: super::table_sessions
@@ -25,9 +29,11 @@ use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::accounts::{self, Account, KeyOwner, wrong_credentials};
-use super::believed::Believed;
+use super::believed::{Believed, Older};
 use super::credentials::Authorization;
 use super::login::{AuthContext, Login, LoginRequest, Via};
 use super::refresh::{Outcome, SessionRefresh};
@@ -58,23 +64,32 @@ const MAX_SID_CHARS: usize = 255;
 struct Patience {
     session: Duration,
     account: Duration,
+    /// Of accounts, while the database does not answer; `None`: then there is no answer.
+    older: Option<Older>,
 }
 
 const USUAL: Patience = Patience {
     session: Duration::from_secs(5),
     account: Duration::from_secs(60),
+    older: Some(Older {
+        wait: Duration::from_millis(100),
+        max_age: Duration::from_secs(660),
+    }),
 };
 /// For a second look before a refusal. Not zero, so that a client that repeats a refused
 /// request costs one reading a second.
 const SECOND_LOOK: Patience = Patience {
     session: Duration::from_secs(1),
     account: Duration::from_secs(1),
+    older: None,
 };
 
 /// Students whose sessions and rows are remembered, about a kilobyte each.
 const STUDENTS: usize = 32_768;
 const API_KEYS: usize = 8_192;
 const UNREFRESHABLE: usize = 1_024;
+/// How long a request waits for its turn to look a session up in the table.
+const LOOKUP_WAIT: Duration = Duration::from_secs(1);
 
 /// One site's memory of who is who.
 pub struct Authenticator {
@@ -85,18 +100,17 @@ pub struct Authenticator {
     settings: Believed<Arc<SystemSettings>>,
     /// Session ids that [`Self::refresh`] could not extend: Frappe does it.
     unrefreshable: Cache<String, ()>,
-}
-
-impl Default for Authenticator {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// Turns to look sessions up in the table: made-up cookies and, while Redis is away,
+    /// everybody's would take all connections otherwise.
+    lookups: Semaphore,
 }
 
 impl Authenticator {
-    /// One that knows nobody yet.
-    pub fn new() -> Self {
+    /// One that knows nobody yet, for a process of so many connections to MariaDB. A
+    /// quarter of them may look up sessions at once.
+    pub fn new(connections: usize) -> Self {
         Self {
+            lookups: Semaphore::new((connections / 4).max(1)),
             sessions: Believed::new(STUDENTS),
             table_sessions: TableSessions::new(STUDENTS),
             accounts: Believed::new(STUDENTS),
@@ -114,7 +128,7 @@ impl Authenticator {
     /// - `Unauthorized`: wrong credentials.
     /// - `AddressRefused`: an address that the session's user may not come from.
     /// - `BadCredentials`: `Basic` with bad base64.
-    /// - `Unavailable`: the database is away.
+    /// - `Unavailable`: the database is away, or too many sessions are being looked up.
     pub async fn authenticate(
         &self,
         ctx: &AuthContext<'_>,
@@ -389,7 +403,14 @@ impl Attempt<'_> {
             }
         };
         let accounts = &self.memory.accounts;
-        let (account, age) = accounts.get(name, self.now, max_age, read).await?;
+        let (account, age) = match self.patience.older {
+            Some(older) => {
+                accounts
+                    .get_or_older(name, self.now, max_age, older, read)
+                    .await?
+            }
+            None => accounts.get(name, self.now, max_age, read).await?,
+        };
         self.oldest = self.oldest.max(age);
         Ok(account)
     }
@@ -399,7 +420,14 @@ impl Attempt<'_> {
         let encryption_key = self.ctx.config.encryption_key.as_ref();
         let read = accounts::by_api_key(self.ctx.db, encryption_key, key);
         let owners = &self.memory.key_owners;
-        let (owner, age) = owners.get(key, self.now, max_age, read).await?;
+        let (owner, age) = match self.patience.older {
+            Some(older) => {
+                owners
+                    .get_or_older(key, self.now, max_age, older, read)
+                    .await?
+            }
+            None => owners.get(key, self.now, max_age, read).await?,
+        };
         self.oldest = self.oldest.max(age);
         Ok(owner)
     }
@@ -444,6 +472,11 @@ impl Attempt<'_> {
 
     /// Reads a session's row and the user's: one statement.
     async fn read_row(&self, sid: &str, source: Source) -> Step<(Arc<Session>, Arc<Account>)> {
+        let turn = timeout(LOOKUP_WAIT, self.memory.lookups.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            let message = "Too many logins are being checked";
+            return Err(Error::unavailable(message, Duration::from_secs(1)).into());
+        };
         let mut row = rows::one(self.ctx.db, SESSION_ROW, (sid,)).await?;
         let stored: Option<String> = rows::column(&mut row, "sid")?;
         if stored.as_deref() != Some(sid) {

@@ -9,13 +9,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
+use tokio::time::timeout;
 
-use super::stop::Step;
+use super::stop::{Step, Stop};
+use crate::ErrorKind;
 use crate::types::UtcMicros;
 
 /// See the module's documentation. `T` is cheap to clone.
 pub(super) struct Believed<T> {
     readings: Cache<String, Arc<Reading<T>>>,
+    /// The last good one of each, for [`Believed::get_or_older`].
+    last: Cache<String, Arc<Reading<T>>>,
+}
+
+/// What to do when a server does not answer in time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Older {
+    /// How long to wait for it.
+    pub(super) wait: Duration,
+    /// How old a reading may be that is believed instead.
+    pub(super) max_age: Duration,
 }
 
 struct Reading<T> {
@@ -41,7 +54,36 @@ impl<T: Clone> Believed<T> {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             readings: Cache::new(capacity),
+            last: Cache::new(capacity),
         }
+    }
+
+    /// As [`Self::get`]; where the reading does not come in time, or fails because a server
+    /// is away, an older one is believed.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub(super) async fn get_or_older(
+        &self,
+        key: &str,
+        now: UtcMicros,
+        max_age: Duration,
+        older: Older,
+        read: impl Future<Output = Step<T>>,
+    ) -> Step<(T, Duration)> {
+        let last = self
+            .last
+            .get(key)
+            .filter(|last| last.age(now) <= older.max_age);
+        let Some(last) = last else {
+            return self.get(key, now, max_age, read).await;
+        };
+        match timeout(older.wait, self.get(key, now, max_age, read)).await {
+            Ok(Err(Stop::Fail(error))) if error.kind() == ErrorKind::Unavailable => {}
+            Ok(outcome) => return outcome,
+            Err(_) => {}
+        }
+        Ok((last.outcome.clone()?, last.age(now)))
     }
 
     /// The reading under `key` and its age, read with `read` unless one of at most
@@ -74,6 +116,8 @@ impl<T: Clone> Believed<T> {
                 if reading.outcome.is_err() {
                     self.readings
                         .remove_if(key, |stored| Arc::ptr_eq(stored, &reading));
+                } else {
+                    self.last.insert(key.to_owned(), reading.clone());
                 }
                 reading
             }
@@ -87,7 +131,9 @@ impl<T: Clone> Believed<T> {
             at: now,
             outcome: Ok(value),
         };
-        self.readings.insert(key.to_owned(), Arc::new(reading));
+        let reading = Arc::new(reading);
+        self.last.insert(key.to_owned(), reading.clone());
+        self.readings.insert(key.to_owned(), reading);
     }
 }
 
@@ -154,6 +200,34 @@ mod tests {
             assert_eq!(believed.readings.len(), usize::from(!fails));
         }
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_older_reading_stands_in_for_a_server_that_does_not_answer() {
+        let older = Older {
+            wait: Duration::from_millis(100),
+            max_age: Duration::from_secs(600),
+        };
+        let never = || std::future::pending::<Step<u32>>();
+        let away = || async { Err(Error::unavailable("away", MAX_AGE).into()) };
+        let wrong = || async { Err(Stop::Decline("wrong")) };
+        let believed = Believed::new(10);
+        assert_eq!(get(&believed, NOW, 1).await, 1);
+        let later = NOW.plus_seconds(60);
+        let ask = |now, read| believed.get_or_older("key", now, MAX_AGE, older, read);
+        let slow = ask(later, Box::pin(never()) as Reader).await.unwrap();
+        assert_eq!(slow, (1, Duration::from_secs(60)));
+        let gone = ask(later, Box::pin(away())).await.unwrap();
+        assert_eq!(gone.0, 1);
+        // What was answered counts, whatever it is.
+        assert!(ask(later, Box::pin(wrong())).await.is_err());
+        let fresh = ask(later, Box::pin(async { Ok(2) })).await.unwrap();
+        assert_eq!(fresh, (2, Duration::ZERO));
+        // Nothing is believed for ever.
+        let late = NOW.plus_seconds(661);
+        assert!(ask(late, Box::pin(away())).await.is_err());
+    }
+
+    type Reader = std::pin::Pin<Box<dyn Future<Output = Step<u32>>>>;
 
     #[tokio::test]
     async fn a_reader_that_gives_up_leaves_the_task_to_the_next() {

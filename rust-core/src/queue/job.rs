@@ -19,6 +19,8 @@ pub const EXECUTE_JOB: &str = "frappe.utils.background_jobs.execute_job";
 pub const PERSIST_METHOD: &str = "memora.services.srs_persistence.persist_review_batch";
 /// The method that asks apps for subject and topic of new questions.
 pub const FILL_INFO_METHOD: &str = "memora.services.srs_persistence.fill_question_info";
+/// The method that tells administrators of an outage.
+pub const NOTICE_METHOD: &str = "memora.services.safe_mode_notices.tell";
 /// What Frappe calls when a job fails: keeps the registry of failed jobs short.
 pub(super) const TRUNCATE_FAILED: &str = "frappe.utils.background_jobs.truncate_failed_registry";
 
@@ -103,6 +105,22 @@ pub(super) fn encode_info_call(
         ("question_ids", questions.into()),
     ]);
     encode_call(site, "Administrator", FILL_INFO_METHOD, job_id, kwargs)
+}
+
+/// The `data` of the job that tells administrators of an outage.
+pub(super) fn encode_notice(
+    site: &str,
+    job_id: &str,
+    event: &str,
+    began_at: UtcMicros,
+    ended_at: Option<UtcMicros>,
+) -> Result<Vec<u8>> {
+    let kwargs = object([
+        ("event", event.into()),
+        ("began_at", timestamp(began_at).into()),
+        ("ended_at", ended_at.map(timestamp).into()),
+    ]);
+    encode_call(site, "Administrator", NOTICE_METHOD, job_id, kwargs)
 }
 
 /// The `data` of a call of `method`, run as `user`.

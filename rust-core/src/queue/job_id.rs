@@ -57,6 +57,11 @@ pub(super) fn info_job_id(
     job_id(site, rq_major, "srs_info", &parts)
 }
 
+/// The id of the job that tells administrators of an outage.
+pub(super) fn notice_job_id(site: &str, rq_major: u32, event: &str, began_at: &str) -> String {
+    job_id(site, rq_major, "srs_safe_mode", &[event, began_at])
+}
+
 fn job_id(site: &str, rq_major: u32, kind: &str, parts: &[&str]) -> String {
     if rq_major >= 3 {
         let plain: String = site

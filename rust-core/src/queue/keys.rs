@@ -77,6 +77,27 @@ pub(super) fn waiting(queue: &str) -> String {
     format!("rq:memora:waiting:{queue}")
 }
 
+/// Ours: reads of all students of a site together, on all hosts, in this minute of Safe
+/// Mode.
+pub(super) fn safe_mode_all(site: &str) -> String {
+    format!("rq:memora:sm:{site}:all")
+}
+
+/// Ours: exists while a student may not read again in Safe Mode; holds when they last did.
+pub(super) fn safe_mode_student(site: &str, hash: &str) -> String {
+    format!("rq:memora:sm:{site}:student:{hash}")
+}
+
+/// Ours: the hosts that an outage of the cache cuts off, and who tells administrators.
+pub(super) fn safe_mode_outage(site: &str) -> String {
+    format!("rq:memora:sm:{site}:outage")
+}
+
+/// Ours: when the outage ended that administrators were last told the end of.
+pub(super) fn safe_mode_past(site: &str) -> String {
+    format!("rq:memora:sm:{site}:past")
+}
+
 /// Ours: students whose schedule in the cache may lack something.
 pub(super) fn dirty(site: &str) -> String {
     format!("rq:memora:dirty:{site}")
@@ -95,4 +116,24 @@ pub(super) fn entry_names(site: &str) -> String {
 /// Ours: failures that the Error Log could not take, by job.
 pub(super) fn untold(site: &str) -> String {
     format!("rq:memora:untold:{site}")
+}
+
+/// List of job ids that one of RQ's workers has taken and not begun.
+pub(super) fn intermediate(queue: &str) -> String {
+    format!("rq:queue:{queue}:intermediate")
+}
+
+/// When a job was first seen there.
+pub(super) fn first_seen(queue: &str, id: &str) -> String {
+    format!("rq:queue:{queue}:intermediate:first_seen:{id}")
+}
+
+/// Channel over which a worker is told what to do.
+pub(super) fn pubsub(worker: &str) -> String {
+    format!("rq:pubsub:{worker}")
+}
+
+/// Ours: which native worker looks after a queue.
+pub(super) fn maintenance(queue: &str) -> String {
+    format!("rq:memora:maintenance:{queue}")
 }

@@ -10,7 +10,9 @@
 //! | `job_id` | the id of a submission's job, and of its token |
 //! | `job` | a job's hash as RQ writes it |
 //! | `call` | what a job found in the queue asks for |
-//! | `producer` | enqueue, at most once a submission; ask Python about new questions |
+//! | `producer` | enqueue, at most once a submission; ask Python about new questions; have it tell administrators |
+//! | `outage` | which host tells administrators that the cache is away |
+//! | `limits` | how much may be read while the cache is away, for all hosts |
 //! | `dirty` | students whose schedule in the cache may lack something |
 //! | `unjournaled` | keeps what the journal does not have yet, for all who read |
 //! | `outcome` | what RQ knows of a job |
@@ -35,6 +37,8 @@ mod dirty;
 mod job;
 mod job_id;
 mod keys;
+mod limits;
+mod outage;
 mod outcome;
 mod producer;
 mod unjournaled;
@@ -43,12 +47,14 @@ mod worker;
 
 pub use call::{JobOptions, PersistCall};
 pub use dirty::{DirtyList, Listed, Mark, Whose};
-pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, PERSIST_METHOD, encode_data};
+pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, NOTICE_METHOD, PERSIST_METHOD, encode_data};
 pub use job_id::{hash_of_job, persistence_job_id};
+pub use limits::{HostLimits, Turn};
+pub use outage::{Event, OutageBoard, Telling};
 pub use outcome::{JobOutcome, job_outcome};
 pub use producer::{Enqueued, Producer, Requeued, own_queues};
 pub use unjournaled::{Entries, Journaled, Noted, Settled, Unjournaled};
-pub use worker::{QueueWorker, State, TakenJob, WorkerOptions};
+pub use worker::{Command, Kept, QueueWorker, State, TakenJob, WorkerOptions};
 
 /// Whether RQ of this major version records each run of a job as an execution of its
 /// own, and so has other members in its registry of started jobs.

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use redis::Script;
 
-use super::{PERSIST_METHOD, job, job_id, keys, persistence_job_id};
+use super::{Event, PERSIST_METHOD, job, job_id, keys, persistence_job_id};
 use crate::batch::{Attempt, Submission};
 use crate::config::{RqConfig, SiteConfig};
 use crate::servers::redis::RedisLink;
@@ -173,17 +173,42 @@ impl Producer {
     ) -> Result<Requeued> {
         let id = job_id::info_job_id(&self.site, self.rq_major, player, season, questions);
         let data = job::encode_info_call(&self.site, &id, player, season, questions)?;
-        let fields = job::fields(
-            &self.site,
-            self.rq_major,
-            &self.rq,
-            job::FILL_INFO_METHOD,
-            data,
-            now,
-            now,
-        );
+        self.for_python(&id, job::FILL_INFO_METHOD, data, now).await
+    }
+
+    /// Has Python tell administrators, by a job on `default`, that the cache is away since
+    /// `began_at`, or was. Does nothing while the same waits or runs.
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`].
+    pub async fn tell_administrators(
+        &self,
+        event: Event,
+        began_at: UtcMicros,
+        ended_at: Option<UtcMicros>,
+        now: UtcMicros,
+    ) -> Result<Requeued> {
+        let event = match event {
+            Event::Began => "began",
+            Event::Ended => "ended",
+        };
+        let outage = began_at.floor_seconds().to_score();
+        let id = job_id::notice_job_id(&self.site, self.rq_major, event, &outage);
+        let data = job::encode_notice(&self.site, &id, event, began_at, ended_at)?;
+        self.for_python(&id, job::NOTICE_METHOD, data, now).await
+    }
+
+    /// Queues a job that only Python can run, unless it waits or runs.
+    async fn for_python(
+        &self,
+        id: &str,
+        method: &str,
+        data: Vec<u8>,
+        now: UtcMicros,
+    ) -> Result<Requeued> {
+        let fields = job::fields(&self.site, self.rq_major, &self.rq, method, data, now, now);
         let entry = Entry {
-            id: &id,
+            id,
             fields: &fields,
             // No submission, so no token: the script leaves the key alone.
             token: &self.waiting,

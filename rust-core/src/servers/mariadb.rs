@@ -1,9 +1,11 @@
 //! A bounded pool of connections to one MariaDB database.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 use tokio::time::timeout;
 
@@ -19,6 +21,8 @@ const IDLE: Duration = Duration::from_secs(60);
 pub struct MariaDb {
     opts: Opts,
     pool: ArcSwap<Pool>,
+    /// Whether a connection was asked for since the last rest.
+    used: AtomicBool,
 }
 
 impl MariaDb {
@@ -52,6 +56,7 @@ impl MariaDb {
         let opts = Opts::from(opts);
         Self {
             pool: ArcSwap::from_pointee(Pool::new(opts.clone())),
+            used: AtomicBool::new(false),
             opts,
         }
     }
@@ -69,6 +74,7 @@ impl MariaDb {
     /// # Errors
     /// `Unavailable` if none can be had within `limit`.
     pub async fn conn_within(&self, limit: Duration) -> Result<Conn> {
+        self.used.store(true, Ordering::Relaxed);
         let pool = self.pool.load_full();
         match timeout(limit, pool.get_conn()).await {
             Ok(conn) => conn.map_err(|e| {
@@ -108,9 +114,31 @@ impl MariaDb {
 
     /// Closes idle connections now, and those in use when they are given back.
     pub async fn rest(&self) {
+        self.used.store(false, Ordering::Relaxed);
         let pool = self.pool.swap(Arc::new(Pool::new(self.opts.clone())));
         // Waits for those in use; who dropped this future would only close them later.
         let _ = Pool::clone(&pool).disconnect().await;
+    }
+
+    /// Ends what a connection does, which nobody waits for any more: a statement that waits
+    /// for a lock goes on doing so on the server, with all its own locks, long after its
+    /// client has hung up.
+    pub fn kill(&self, conn: Conn) {
+        let (pool, id) = (self.pool.load_full(), conn.id());
+        Self::discard(conn);
+        tokio::spawn(async move {
+            let killed = async {
+                let mut conn = pool.get_conn().await?;
+                // Everybody may end their own connections.
+                conn.query_drop(format!("KILL {id}")).await
+            };
+            let _ = timeout(CHECKOUT_TIMEOUT, killed).await;
+        });
+    }
+
+    /// Whether a connection was asked for since [`Self::rest`].
+    pub fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 
     /// Closes all connections, waiting for those in use.

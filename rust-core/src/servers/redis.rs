@@ -40,6 +40,15 @@ struct Link {
     connection: MultiplexedConnection,
 }
 
+/// Why a channel cannot be heard.
+#[derive(Debug)]
+pub struct Unheard {
+    /// Whether the user may not.
+    pub is_refused: bool,
+    /// What the server said.
+    pub error: Error,
+}
+
 /// See the module's documentation.
 pub struct RedisLink {
     client: Client,
@@ -227,6 +236,32 @@ impl RedisLink {
     /// opens another.
     pub fn rest(&self) {
         self.current.store(None);
+    }
+
+    /// Opens a connection of its own that hears what is published on a channel.
+    ///
+    /// # Errors
+    /// `Unavailable` if Redis is away; or the user may not listen there, which stays so.
+    pub async fn subscribe(&self, channel: &str) -> Result<redis::aio::PubSub, Unheard> {
+        let unheard = |error: redis::RedisError| Unheard {
+            is_refused: error.code() == Some("NOPERM"),
+            error: Error::from(error),
+        };
+        let opening = async {
+            let mut pubsub = self.client.get_async_pubsub().await.map_err(unheard)?;
+            pubsub.subscribe(channel).await.map_err(unheard)?;
+            Ok(pubsub)
+        };
+        let limit = Duration::from_secs(2);
+        tokio::time::timeout(limit, opening)
+            .await
+            .unwrap_or_else(|elapsed| {
+                let slow = Error::unavailable("Redis is too slow", COME_BACK);
+                Err(Unheard {
+                    is_refused: false,
+                    error: slow.with_source(elapsed),
+                })
+            })
     }
 
     /// A connection, unless the breaker is open.

@@ -9,10 +9,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use mysql_async::Conn;
 use tokio::time::timeout;
 
 use super::{Site, raw, unjournaled};
 use crate::batch::Submission;
+use crate::servers::mariadb::MariaDb;
 use crate::store::apply::{self, Context, Held, Work};
 use crate::store::journal::{self, Failure};
 use crate::store::{partitions, seasons};
@@ -182,6 +184,20 @@ async fn once(
     held: Held,
     tries: u32,
 ) -> Result<Vec<NewQuestions>, mysql_async::Error> {
+    let mut conn = OwnConn::new(&site.db);
+    let outcome = once_on(&mut conn, site, work, worker, held, tries).await;
+    conn.release();
+    outcome
+}
+
+async fn once_on(
+    conn: &mut OwnConn<'_>,
+    site: &Site,
+    work: &[Work],
+    worker: &str,
+    held: Held,
+    tries: u32,
+) -> Result<Vec<NewQuestions>, mysql_async::Error> {
     let now = UtcMicros::now();
     let context = Context {
         zone: site.zone(now).await.map_err(ours)?,
@@ -193,8 +209,7 @@ async fn once(
     let scope = site.config.site.as_str();
     let (mut made_partitions, mut made_states) = (false, false);
     loop {
-        let mut conn = site.db.conn().await.map_err(ours)?;
-        let mut applying = apply::begin(&mut conn, work, held).await?;
+        let mut applying = apply::begin(conn.open().await?, work, held).await?;
         if applying.rows.is_empty() {
             applying.roll_back().await?;
             return Ok(Vec::new());
@@ -206,7 +221,7 @@ async fn once(
             made_states = true;
             let rows = applying.keep().await?;
             // As below: this reads on other connections.
-            drop(conn);
+            conn.release();
             raw::settle(site, &rows).await.map_err(ours)?;
             continue;
         }
@@ -220,7 +235,7 @@ async fn once(
                 applying.roll_back().await?;
                 // Where there are few connections, waiting for another one while holding
                 // this could be waiting for oneself.
-                drop(conn);
+                conn.release();
                 seasons.sort();
                 seasons.dedup();
                 make_partitions(site, &seasons).await?;
@@ -242,6 +257,40 @@ async fn once(
             .map_err(ours)?;
         unjournaled::applied(site, &applied).await;
         return Ok(new);
+    }
+}
+
+/// A connection whose transaction may be dropped half-way: by a worker that is told to stop a
+/// job, or when time is up. What it does is then ended on the server too, or everybody
+/// would wait for its locks.
+struct OwnConn<'a> {
+    db: &'a MariaDb,
+    conn: Option<Conn>,
+}
+
+impl<'a> OwnConn<'a> {
+    fn new(db: &'a MariaDb) -> Self {
+        Self { db, conn: None }
+    }
+
+    /// Takes one, giving back the one before.
+    async fn open(&mut self) -> Result<&mut Conn, mysql_async::Error> {
+        self.release();
+        let conn = self.db.conn().await.map_err(ours)?;
+        Ok(self.conn.insert(conn))
+    }
+
+    /// Gives the connection back: nothing is under way on it.
+    fn release(&mut self) {
+        self.conn = None;
+    }
+}
+
+impl Drop for OwnConn<'_> {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            self.db.kill(conn);
+        }
     }
 }
 

@@ -190,7 +190,10 @@ impl Page<'_> {
             .due(self.player, season, subject, self.now, self.limit)
             .await;
         match cached {
-            Ok(Lookup::Complete(page)) => Ok((page.questions, page.total, false)),
+            Ok(Lookup::Complete(page)) => {
+                safe_mode::healthy(self.site).await;
+                Ok((page.questions, page.total, false))
+            }
             Ok(Lookup::Incomplete) => {
                 let page = self.table_page(zone, self.limit).await?;
                 fill::in_background(self.site, self.player, season, self.subject.clone());

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use super::Site;
+use super::{Site, bounded};
 use crate::servers::mariadb::MariaDb;
 use crate::store::seasons::{self, SeasonRow};
 use crate::types::UtcMicros;
@@ -19,16 +20,32 @@ const SUBJECT_BELIEVED: Duration = Duration::from_secs(60);
 
 /// How long reading one may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the last reading is believed on after one that failed.
+
+/// How long the last reading is believed on after one that failed or is slow.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long a reading is believed on, while the table cannot be read, since it was made.
+/// While it cannot be read here it may be changed elsewhere: a student whose schedule is
+/// cached need not notice for so long.
+const BELIEVED_ON: Duration = Duration::from_secs(3600);
 
 /// Seasons by the name asked for; "" is the active one.
 pub(super) struct Seasons {
     believed: Duration,
-    known: Cache<String, (Instant, Option<Arc<SeasonRow>>)>,
+    known: Cache<String, Reading>,
     /// Held while reading, so that a crowd reads once; when and how that last failed, so
     /// that a crowd waits for one failure and not for one each.
     reading: tokio::sync::Mutex<Option<(Instant, Error)>>,
+}
+
+/// What was read about a season.
+#[derive(Clone)]
+struct Reading {
+    /// Until when it is believed.
+    until: Instant,
+    /// When it was asked for.
+    at: Instant,
+    row: Option<Arc<SeasonRow>>,
 }
 
 impl Seasons {
@@ -43,21 +60,74 @@ impl Seasons {
     fn known(&self, name: &str) -> Option<Option<Arc<SeasonRow>>> {
         self.known
             .get(name)
-            .filter(|(until, _)| *until > Instant::now())
-            .map(|(_, row)| row)
+            .filter(|reading| reading.until > Instant::now())
+            .map(|reading| reading.row)
     }
 
-    /// The last reading of a season while the database is away, which cannot change it
-    /// either: a student whose schedule is cached need not notice.
-    fn believe_on(&self, name: &str, error: &Error) -> Result<Option<Arc<SeasonRow>>> {
-        let last = self.known.get(name).map(|(_, row)| row);
-        match last {
-            Some(row) if error.kind() == ErrorKind::Unavailable => {
-                let until = Instant::now() + RETRY;
-                self.known.insert(name.to_owned(), (until, row.clone()));
+    /// The last reading of a season while the table cannot be read.
+    fn older(&self, name: &str) -> Option<Option<Arc<SeasonRow>>> {
+        let reading = self.known.get(name)?;
+        (reading.at.elapsed() < BELIEVED_ON).then_some(reading.row)
+    }
+
+    /// Believes the last reading for another moment.
+    fn believe_on(&self, name: &str) -> Option<Option<Arc<SeasonRow>>> {
+        let row = self.older(name)?;
+        if let Some(reading) = self.known.get(name) {
+            let until = reading.until.max(Instant::now() + RETRY);
+            self.known
+                .insert(name.to_owned(), Reading { until, ..reading });
+        }
+        Some(row)
+    }
+
+    /// Reads a season, or waits for who does.
+    async fn read(
+        &self,
+        db: &MariaDb,
+        name: &str,
+        today: NaiveDate,
+    ) -> Result<Option<Arc<SeasonRow>>> {
+        let asked = Instant::now();
+        let mut last_failure = self.reading.lock().await;
+        if let Some(row) = self.known(name) {
+            return Ok(row);
+        }
+        if let Some((at, error)) = &*last_failure
+            && *at >= asked
+        {
+            return self.or_older(name, error.clone());
+        }
+        // Believed from before the read: a season closed meanwhile is not open for longer.
+        let at = Instant::now();
+        let read = async {
+            match name {
+                "" => seasons::active(db, today).await,
+                name => seasons::named(db, name).await,
+            }
+        };
+        match MariaDb::within(PATIENCE, read).await {
+            Ok(row) => {
+                let row = row.map(Arc::new);
+                let reading = Reading {
+                    until: at + self.believed,
+                    at,
+                    row: row.clone(),
+                };
+                self.known.insert(name.to_owned(), reading);
                 Ok(row)
             }
-            _ => Err(error.clone()),
+            Err(error) => {
+                *last_failure = Some((Instant::now(), error.clone()));
+                self.or_older(name, error)
+            }
+        }
+    }
+
+    fn or_older(&self, name: &str, error: Error) -> Result<Option<Arc<SeasonRow>>> {
+        match error.kind() {
+            ErrorKind::Unavailable => self.believe_on(name).ok_or(error),
+            _ => Err(error),
         }
     }
 }
@@ -91,41 +161,24 @@ pub(super) async fn asked(site: &Site, name: &str, now: UtcMicros) -> Result<Arc
 }
 
 async fn find(site: &Site, name: &str, now: UtcMicros) -> Result<Option<Arc<SeasonRow>>> {
-    let seasons = &site.seasons;
-    if let Some(row) = seasons.known(name) {
+    if let Some(row) = site.seasons.known(name) {
         return Ok(row);
     }
-    let asked = Instant::now();
-    let mut last_failure = seasons.reading.lock().await;
-    if let Some(row) = seasons.known(name) {
-        return Ok(row);
+    let today = site.zone(now).await?.to_wall(now).date();
+    let read = {
+        let (seasons, db, name) = (site.seasons.clone(), site.db.clone(), name.to_owned());
+        async move { seasons.read(&db, &name, today).await }
+    };
+    if site.seasons.older(name).is_none() {
+        return read.await;
     }
-    if let Some((at, error)) = &*last_failure
-        && *at >= asked
-    {
-        return seasons.believe_on(name, error);
-    }
-    // Believed from before the read: a season closed meanwhile is not open for longer.
-    let until = Instant::now() + seasons.believed;
-    match MariaDb::within(PATIENCE, load(site, name, now)).await {
-        Ok(row) => {
-            let row = row.map(Arc::new);
-            seasons.known.insert(name.to_owned(), (until, row.clone()));
-            Ok(row)
+    // The table may be slow: the reading goes on, and this request with the last one.
+    match bounded::within(site.moment(), read).await {
+        Some(row) => row,
+        None => {
+            let slow = || Error::unavailable("The database is too slow", RETRY);
+            site.seasons.believe_on(name).ok_or_else(slow)
         }
-        Err(error) => {
-            *last_failure = Some((Instant::now(), error.clone()));
-            seasons.believe_on(name, &error)
-        }
-    }
-}
-
-async fn load(site: &Site, name: &str, now: UtcMicros) -> Result<Option<SeasonRow>> {
-    if name.is_empty() {
-        let today = site.zone(now).await?.to_wall(now).date();
-        seasons::active(&site.db, today).await
-    } else {
-        seasons::named(&site.db, name).await
     }
 }
 

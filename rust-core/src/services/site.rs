@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
+use super::bounded;
 use super::fill::Fills;
 use super::handoff::Handoffs;
 use super::question_info::Unasked;
 use super::recovery::Recovery;
+use super::safe_mode::SafeMode;
 use super::seasons::{Seasons, Subjects};
 use super::unjournaled::Memory;
 use crate::config::SiteConfig;
@@ -26,20 +29,24 @@ use crate::{Error, Result};
 
 /// How long a read waits for its turn on MariaDB.
 const LOAD_WAIT: Duration = Duration::from_secs(2);
+/// How long reading the zone may take.
+const ZONE_WAIT: Duration = Duration::from_secs(2);
+/// How long the last zone is used without asking again, while the database is slow or away.
+const ZONE_RETRY: Duration = Duration::from_secs(1);
 
 /// One site with its connections.
 pub struct Site {
     /// What its configuration files say.
     pub config: SiteConfig,
     /// The record.
-    pub db: MariaDb,
+    pub db: Arc<MariaDb>,
     /// Redis with Frappe's sessions; the same link as the schedules' when both are one
     /// server.
     pub cache_redis: Arc<RedisLink>,
     /// Redis with RQ's queues.
     pub queue_redis: Arc<RedisLink>,
     /// Who is who here, as last read.
-    pub auth: Authenticator,
+    pub auth: Arc<Authenticator>,
     /// Students' schedules.
     pub cache: ScheduleCache,
     /// Puts jobs into RQ's queue.
@@ -53,13 +60,15 @@ pub struct Site {
     /// Whether the journal and the queue are worth waiting for.
     pub(super) handoffs: Handoffs,
     /// Which season is active, as last read.
-    pub(super) seasons: Seasons,
+    pub(super) seasons: Arc<Seasons>,
     /// Stored spellings of subjects, as last read.
     pub(super) subjects: Subjects,
     /// New questions that apps are still to be asked about.
     pub(super) unasked: Unasked,
     /// Schedules being filled by this process.
     pub(super) fills: Fills,
+    /// What is read while the cache is away.
+    pub(super) limits: SafeMode,
     /// What the cache may lack, and making it good.
     pub(super) recovery: Recovery,
     /// Reads of schedules on MariaDB at once.
@@ -68,6 +77,8 @@ pub struct Site {
     fill_alone: Semaphore,
     /// The zone last read, for when the database is away.
     last_zone: ArcSwapOption<SiteZone>,
+    /// Until when it is used without asking again.
+    zone_lasts: ArcSwapOption<Instant>,
 }
 
 impl Site {
@@ -112,41 +123,63 @@ impl Site {
                 queue_redis.clone(),
                 before,
             ),
-            db: MariaDb::new(&config.db, config.srs.mariadb_connections),
+            db: Arc::new(MariaDb::new(&config.db, config.srs.mariadb_connections)),
             cache_redis,
-            auth: Authenticator::new(),
+            auth: Arc::new(Authenticator::new(config.srs.mariadb_connections)),
             cache: ScheduleCache::new(srs_redis, &config.site, &config.srs.key_prefix),
             producer: Arc::new(Producer::new(queue_redis.clone(), &config)),
             unjournaled: Arc::new(Unjournaled::new(queue_redis.clone(), &config)),
             spool: Spool::new(config.spool_dir()),
             unjournaled_memory: Memory::new(),
             handoffs: Handoffs::default(),
+            limits: SafeMode::new(&config, queue_redis.clone()),
             queue_redis,
-            seasons: Seasons::new(config.srs.season_cache),
+            seasons: Arc::new(Seasons::new(config.srs.season_cache)),
             subjects: Subjects::new(),
             unasked: Unasked::default(),
             fills: Fills::new(config.srs.mariadb_loads),
             loads: Semaphore::new(config.srs.mariadb_loads),
             fill_alone: Semaphore::new(1),
             last_zone: ArcSwapOption::empty(),
+            zone_lasts: ArcSwapOption::empty(),
             config,
         }))
     }
 
-    /// The site's time zone, believed for 60 s; while the database is away, the last one.
+    /// The site's time zone, believed for 60 s; while the database is slow or away, the
+    /// last one.
     ///
     /// # Errors
     /// `Unavailable` if it was never read and the database is away.
     pub async fn zone(&self, now: UtcMicros) -> Result<SiteZone> {
-        match self.auth.settings(&self.db, now).await {
-            Ok(settings) => {
+        let last = self.last_zone.load().as_deref().copied();
+        let lasts = self.zone_lasts.load().as_deref().copied();
+        if let Some(zone) = last
+            && lasts.is_some_and(|until| until > Instant::now())
+        {
+            return Ok(zone);
+        }
+        let (auth, db) = (self.auth.clone(), self.db.clone());
+        let read = async move { MariaDb::within(ZONE_WAIT, auth.settings(&db, now)).await };
+        let settings = match last {
+            None => Some(read.await),
+            Some(_) => bounded::within(self.moment(), read).await,
+        };
+        match (settings, last) {
+            (Some(Ok(settings)), _) => {
                 let zone = settings.zone;
-                if self.last_zone.load().as_deref() != Some(&zone) {
+                if last != Some(zone) {
                     self.last_zone.store(Some(Arc::new(zone)));
                 }
                 Ok(zone)
             }
-            Err(error) => self.last_zone.load().as_deref().copied().ok_or(error),
+            (Some(Err(error)), None) => Err(error),
+            (_, Some(zone)) => {
+                let until = Instant::now() + ZONE_RETRY;
+                self.zone_lasts.store(Some(Arc::new(until)));
+                Ok(zone)
+            }
+            (None, None) => Err(Error::unavailable("The database is too slow", ZONE_RETRY)),
         }
     }
 
@@ -156,6 +189,16 @@ impl Site {
         self.cache.rest();
         self.queue_redis.rest();
         self.db.rest().await;
+    }
+
+    /// Whether nothing was asked of the database since [`Self::rest`].
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.db.was_used()
+    }
+
+    /// How long a request waits for what it could also believe from before.
+    pub(super) fn moment(&self) -> Duration {
+        self.config.srs.state_budget / 2
     }
 
     /// A turn to read schedules on MariaDB: so many at once (`srs_mariadb_loads`), and

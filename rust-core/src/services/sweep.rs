@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::apply::{self, NewQuestions};
-use super::{Site, question_info, recovery, report, unjournaled};
+use super::{Site, question_info, recovery, report, safe_mode, unjournaled};
 use crate::queue::Requeued;
 use crate::servers::mariadb::MariaDb;
 use crate::store::apply::{Held, Work};
@@ -95,6 +95,7 @@ async fn run(site: &Site, worker: &str, seconds: u32, youth: u32, max_rows: u32)
         left -= page;
     }
     question_info::ask(site, new).await;
+    safe_mode::deliver(site).await;
     // The database is there. Without the queue's Redis there is nothing to tell.
     if let Err(error) = report::tell(site).await {
         tracing::debug!(site = site.config.site, ?error, "Nothing was told");

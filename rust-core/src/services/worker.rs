@@ -1,24 +1,32 @@
 //! The native worker: takes jobs off RQ's queue and applies what they point to, many in
-//! one transaction, and applies journal rows that no job has brought in time.
+//! one transaction. Beside that it sweeps the journal and purges it.
 //!
 //! Several may run, beside RQ's own: a job is taken by one, and applying a row twice
-//! changes nothing. With the queue away the journal alone is worked off.
+//! changes nothing. With the queue away the journal alone is worked off. With a site's
+//! database away its jobs wait in the queue: failing them would take them to where only an
+//! operator gets them out.
+//!
+//! While jobs are worked on, RQ hears every half minute that they are. The end comes in one
+//! of three ways: what was taken is finished first (a signal, RQ's shutdown command, the
+//! end of a burst); or goes back to the queue (a second signal); or the process dies, and
+//! others find it ([`QueueWorker::maintain`]).
 
-use std::collections::HashMap;
+mod batch;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::{Site, Sites, apply, persist, question_info, recovery, report, sweep};
+use self::batch::{Ended, run_jobs};
+use super::{Site, Sites, housekeeping, recovery};
+use crate::Result;
 use crate::config::Secret;
-use crate::queue::{QueueWorker, TakenJob, WorkerOptions, own_queues};
-use crate::store::apply::{Held, Work};
+use crate::queue::{Command, QueueWorker, TakenJob, WorkerOptions, own_queues};
 use crate::types::UtcMicros;
-use crate::{Error, ErrorKind, Result};
 
 /// Jobs of one transaction.
 const JOBS: usize = 64;
@@ -26,27 +34,46 @@ const JOBS: usize = 64;
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often RQ hears that the worker lives.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How often the queues are looked after.
+const MAINTENANCE: Duration = Duration::from_secs(30);
 /// Pause after the queue was found away.
 const QUEUE_AWAY: Duration = Duration::from_secs(1);
+/// How often a database that is away is asked for.
+const DATABASE_AWAY: Duration = Duration::from_secs(1);
+/// How long jobs may take to go back to the queue when the process is to end at once.
+const PUT_BACK: Duration = Duration::from_secs(2);
 
 /// What a worker is to do.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Sites to work for; empty: all of the bench.
     pub sites: Vec<String>,
-    /// Queues to take jobs from, without the bench's prefix; empty: those that the sites'
-    /// jobs go to ([`own_queues`]).
+    /// Queues to take jobs from, those of the first before those of the second, without the
+    /// bench's prefix; empty: those that the sites' jobs go to ([`own_queues`]).
     pub queues: Vec<String>,
+    /// End once no job waits.
+    pub burst: bool,
 }
 
-/// Works until `shutdown`, then finishes what it has taken.
+/// Whether a worker is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stopping {
+    /// No.
+    No,
+    /// When what it has taken is done.
+    Soon,
+    /// At once: what it has taken goes back to the queue.
+    Now,
+}
+
+/// Works until told to stop, or, in burst mode, until no job waits.
 ///
 /// # Errors
 /// `Config` or `NotFound` if a site cannot be opened at the start.
 pub async fn run(
     sites: Arc<Sites>,
     options: Options,
-    shutdown: impl Future<Output = ()> + Send,
+    mut stopping: watch::Receiver<Stopping>,
 ) -> Result<()> {
     let names = if options.sites.is_empty() {
         sites.names()?
@@ -65,7 +92,7 @@ pub async fn run(
         );
         benches.entry(bench).or_default().push(site);
     }
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = watch::channel(*stopping.borrow_and_update());
     let mut loops = Vec::new();
     for ((_, bench_id, rq_major), group) in benches {
         let worker_options = WorkerOptions {
@@ -76,15 +103,28 @@ pub async fn run(
         };
         let redis = group[0].queue_redis.clone();
         let worker = QueueWorker::new(redis, &worker_options, UtcMicros::now())?;
-        let names = worker_options.sites;
-        loops.push(work(sites.clone(), names, worker, stopped.clone()));
+        let bench = Bench {
+            sites: &sites,
+            names: worker_options.sites,
+            worker,
+            stop: &stop,
+            stopped: stopped.clone(),
+            burst: options.burst,
+        };
+        loops.push(bench.run());
     }
-    let signal = async {
-        shutdown.await;
-        let _ = stop.send(true);
+    let signals = async {
+        while stopping.changed().await.is_ok() {
+            let told = *stopping.borrow_and_update();
+            stop.send_if_modified(|now| std::mem::replace(now, told.max(*now)) < told);
+        }
+        std::future::pending::<()>().await;
     };
     let keeper = tokio::spawn(recovery::keep(sites.clone()));
-    tokio::join!(join_all(loops), signal);
+    tokio::select! {
+        _ = join_all(loops) => {}
+        () = signals => {}
+    }
     keeper.abort();
     Ok(())
 }
@@ -102,163 +142,218 @@ fn queues(options: &Options, sites: &[Arc<Site>]) -> Vec<String> {
     queues
 }
 
-async fn work(
-    sites: Arc<Sites>,
+/// The worker of one bench, with the sites that it works for.
+struct Bench<'a> {
+    sites: &'a Sites,
     names: Vec<String>,
     worker: QueueWorker,
-    mut stopped: watch::Receiver<bool>,
-) {
-    tracing::info!(worker = worker.name(), sites = ?names, "Working");
-    let (mut next_sweep, mut next_heartbeat) = (Instant::now(), Instant::now());
-    let mut registered = false;
-    let mut away = false;
-    while !*stopped.borrow() {
-        if Instant::now() >= next_heartbeat {
-            let now = UtcMicros::now();
-            let known = if registered {
-                worker.heartbeat(&[], now).await
-            } else {
-                worker.register(now).await
-            };
-            registered |= known.is_ok();
-            next_heartbeat = Instant::now() + if known.is_ok() { HEARTBEAT } else { QUEUE_AWAY };
-        }
-        if Instant::now() >= next_sweep {
-            for name in &names {
-                sweep_one(&sites, name, worker.name()).await;
-            }
-            next_sweep = Instant::now() + SWEEP;
-        }
-        let pause = match worker.take(JOBS, UtcMicros::now()).await {
-            Ok(jobs) if jobs.is_empty() => worker.idle_delay(),
-            Ok(jobs) => {
-                run_jobs(&sites, &worker, jobs).await;
-                continue;
-            }
-            Err(error) => {
-                if !away {
-                    tracing::warn!(?error, "The queue is away; working off the journal alone");
-                }
-                away = true;
-                tokio::select! {
-                    () = tokio::time::sleep(QUEUE_AWAY) => {}
-                    _ = stopped.changed() => {}
-                }
-                continue;
-            }
+    /// Ends the whole process, as RQ's shutdown command does.
+    stop: &'a watch::Sender<Stopping>,
+    stopped: watch::Receiver<Stopping>,
+    burst: bool,
+}
+
+impl Bench<'_> {
+    async fn run(self) {
+        let worker = &self.worker;
+        tracing::info!(worker = worker.name(), sites = ?self.names, "Working");
+        let (sender, commands) = mpsc::channel(16);
+        let beside = async {
+            let house = housekeeping::run(self.sites, &self.names, worker.name(), SWEEP);
+            tokio::join!(house, worker.listen(sender));
         };
-        away = false;
+        tokio::select! {
+            () = self.work(commands) => {}
+            () = beside => {}
+        }
+        if let Err(error) = worker.unregister(UtcMicros::now()).await {
+            tracing::warn!(?error, "The worker could not be taken off RQ's list");
+        }
+        tracing::info!(worker = worker.name(), "Stopped");
+    }
+
+    fn stopping(&self) -> Stopping {
+        *self.stopped.borrow()
+    }
+
+    async fn work(&self, mut commands: mpsc::Receiver<Command>) {
+        let worker = &self.worker;
+        let mut next_heartbeat = Instant::now();
+        let mut next_maintenance = Instant::now();
+        let mut next_probe = Instant::now();
+        let mut resting: HashSet<String> = HashSet::new();
+        let (mut registered, mut away) = (false, false);
+        while self.stopping() == Stopping::No {
+            if Instant::now() >= next_heartbeat {
+                let now = UtcMicros::now();
+                let known = if registered {
+                    worker.heartbeat(&[], now).await
+                } else {
+                    worker.register(now).await
+                };
+                registered |= known.is_ok();
+                let pause = if known.is_ok() { HEARTBEAT } else { QUEUE_AWAY };
+                next_heartbeat = Instant::now() + pause;
+            }
+            if registered && Instant::now() >= next_maintenance {
+                self.maintain().await;
+                next_maintenance = Instant::now() + MAINTENANCE;
+            }
+            if !resting.is_empty() && Instant::now() >= next_probe {
+                self.wake(&mut resting).await;
+                next_probe = Instant::now() + DATABASE_AWAY;
+            }
+            let pause = match worker.take(JOBS, UtcMicros::now()).await {
+                Ok(jobs) if jobs.is_empty() && self.burst => return,
+                Ok(jobs) if jobs.is_empty() => worker.idle_delay(),
+                Ok(jobs) => {
+                    away = false;
+                    resting.extend(self.work_on(jobs, &mut commands).await);
+                    continue;
+                }
+                Err(error) => {
+                    if !away {
+                        tracing::warn!(?error, "The queue is away; working off the journal alone");
+                    }
+                    away = true;
+                    if self.burst {
+                        return;
+                    }
+                    self.pause(QUEUE_AWAY, &mut commands).await;
+                    continue;
+                }
+            };
+            away = false;
+            self.pause(pause, &mut commands).await;
+        }
+    }
+
+    /// Waits, unless told something.
+    async fn pause(&self, pause: Duration, commands: &mut mpsc::Receiver<Command>) {
+        let mut stopped = self.stopped.clone();
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = stopped.changed() => {}
+            _ = stopped.wait_for(|stopping| *stopping != Stopping::No) => {}
+            Some(command) = commands.recv() => self.obey(&command),
         }
     }
-    if let Err(error) = worker.unregister(UtcMicros::now()).await {
-        tracing::warn!(?error, "The worker could not be taken off RQ's list");
-    }
-    tracing::info!(worker = worker.name(), "Stopped");
-}
 
-/// Applies rows whose job is late or lost.
-async fn sweep_one(sites: &Sites, name: &str, worker: &str) {
-    let swept = async {
-        let site = sites.get(name).await?;
-        sweep::patrol(&site, worker).await.map(|_| ())
-    };
-    if let Err(error) = swept.await {
-        tracing::warn!(
-            site = name,
-            ?error,
-            "The journal could not be looked through"
-        );
+    /// Does what needs no job; a job that we do not have cannot be stopped.
+    fn obey(&self, command: &Command) {
+        if *command == Command::Shutdown {
+            self.stop.send_if_modified(|now| {
+                std::mem::replace(now, Stopping::Soon.max(*now)) == Stopping::No
+            });
+        }
     }
-}
 
-async fn run_jobs(sites: &Sites, worker: &QueueWorker, jobs: Vec<TakenJob>) {
-    let mut by_site: HashMap<String, Vec<TakenJob>> = HashMap::new();
-    for job in jobs {
-        by_site.entry(job.call.site.clone()).or_default().push(job);
+    async fn maintain(&self) {
+        match self.worker.maintain(UtcMicros::now()).await {
+            Ok(kept) if kept.abandoned + kept.restored > 0 => tracing::warn!(
+                abandoned = kept.abandoned,
+                restored = kept.restored,
+                "Jobs of workers that died"
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(?error, "The queues could not be looked after"),
+        }
     }
-    for (name, jobs) in by_site {
-        match sites.get(&name).await {
-            Ok(site) => run_jobs_of(&site, worker, jobs).await,
-            Err(error) => {
-                tracing::warn!(
-                    site = name,
-                    ?error,
-                    "The jobs of a site go back to the queue"
-                );
-                for job in &jobs {
-                    note(worker.put_back(job).await);
+
+    /// Takes the jobs of sites again whose database is back.
+    async fn wake(&self, resting: &mut HashSet<String>) {
+        for name in resting.clone() {
+            let back = async {
+                let site = self.sites.get(&name).await?;
+                site.db.conn().await.map(|_| ())
+            };
+            if back.await.is_ok() {
+                tracing::info!(site = name, "The database is back");
+                self.worker.wake(&name);
+                resting.remove(&name);
+            }
+        }
+    }
+
+    /// Works on jobs to their end, whatever that is; sites whose database is away.
+    async fn work_on(
+        &self,
+        mut jobs: Vec<TakenJob>,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> Vec<String> {
+        let worker = &self.worker;
+        let mut away = Vec::new();
+        while !jobs.is_empty() {
+            let ended = Ended::default();
+            let told = {
+                let working = run_jobs(self.sites, worker, &jobs, &ended);
+                tokio::pin!(working);
+                loop {
+                    tokio::select! {
+                        sites = &mut working => {
+                            away.extend(sites);
+                            break Told::Nothing;
+                        }
+                        told = self.told(&jobs, commands) => match told {
+                            Told::Nothing => {}
+                            told => break told,
+                        },
+                    }
+                }
+            };
+            jobs.retain(|job| !ended.has(job));
+            match told {
+                // What is left has gone back to the queue.
+                Told::Nothing => break,
+                Told::StopJob(id) => {
+                    // What is half done is rolled back, and done again without it.
+                    if let Some(at) = jobs.iter().position(|job| job.id() == id) {
+                        let job = jobs.remove(at);
+                        batch::note(worker.stop(&job, UtcMicros::now()).await);
+                    }
+                }
+                Told::End => {
+                    let back = batch::put_back(worker, &jobs, &ended);
+                    if tokio::time::timeout(PUT_BACK, back).await.is_err() {
+                        tracing::warn!("Jobs could not go back to the queue");
+                    }
+                    break;
                 }
             }
         }
+        away
     }
-}
 
-async fn run_jobs_of(site: &Site, worker: &QueueWorker, jobs: Vec<TakenJob>) {
-    let (mut readable, mut work) = (Vec::new(), Vec::new());
-    let (mut done, mut new) = (Vec::new(), Vec::new());
-    let mut away = false;
-    for job in &jobs {
-        if !job.call.is_complete() && away {
-            // Each would wait as long, and meanwhile nobody would hear from this worker.
-            note(worker.put_back(job).await);
-            continue;
-        }
-        if !job.call.is_complete() {
-            // Rare, and each computes from what the one before made of the table.
-            match persist::run(site, &job.call, worker.name(), &mut new).await {
-                Ok(persisted) => done.push((job, persisted.processed_count)),
-                Err(error) => {
-                    away |= error.kind() == ErrorKind::Unavailable;
-                    fail(site, worker, job, &error).await;
+    /// What interrupts the work on jobs; says now and then that they are worked on.
+    async fn told(&self, jobs: &[TakenJob], commands: &mut mpsc::Receiver<Command>) -> Told {
+        let mut stopped = self.stopped.clone();
+        tokio::select! {
+            () = tokio::time::sleep(HEARTBEAT) => {
+                if let Err(error) = self.worker.heartbeat(jobs, UtcMicros::now()).await {
+                    tracing::debug!(?error, "No heartbeat");
                 }
+                Told::Nothing
             }
-            continue;
-        }
-        match job.call.submission() {
-            Ok(submission) => {
-                work.push(Work {
-                    key: submission.key.clone(),
-                    job_id: Some(job.id().to_owned()),
-                    submission: Some(submission),
-                });
-                readable.push(job);
-            }
-            Err(error) => fail(site, worker, job, &error).await,
-        }
-    }
-    let outcomes = apply::apply_and_tell(site, &work, worker.name(), Held::Wait, &mut new).await;
-    for ((job, work), outcome) in readable.into_iter().zip(&work).zip(outcomes) {
-        match outcome {
-            Ok(()) => {
-                let count = work.submission.as_ref().map_or(0, |s| s.batch.items.len());
-                done.push((job, count as u64));
-            }
-            Err(error) => fail(site, worker, job, &error).await,
+            ended = stopped.wait_for(|stopping| *stopping == Stopping::Now) => match ended {
+                Ok(_) => Told::End,
+                Err(_) => std::future::pending().await,
+            },
+            Some(command) = commands.recv() => match command {
+                Command::StopJob(id) if jobs.iter().any(|job| job.id() == id) => Told::StopJob(id),
+                command => {
+                    self.obey(&command);
+                    Told::Nothing
+                }
+            },
         }
     }
-    let done: Vec<_> = done
-        .into_iter()
-        .map(|(job, count)| (job, json!({"success": true, "processed_count": count})))
-        .collect();
-    let done = done.iter().map(|(job, result)| (*job, result));
-    note(worker.finish_all(done, UtcMicros::now()).await);
-    question_info::ask(site, new).await;
 }
 
-async fn fail(site: &Site, worker: &QueueWorker, job: &TakenJob, error: &Error) {
-    report::not_applied(site, job.id(), error).await;
-    note(
-        worker
-            .fail(job, &format!("{error:?}"), UtcMicros::now())
-            .await,
-    );
-}
-
-fn note(result: Result<()>) {
-    if let Err(error) = result {
-        tracing::warn!(?error, "RQ could not be told about a job");
-    }
+/// What a worker hears while it works.
+enum Told {
+    /// Go on.
+    Nothing,
+    /// Stop this job.
+    StopJob(String),
+    /// End at once.
+    End,
 }

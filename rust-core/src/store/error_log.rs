@@ -19,10 +19,10 @@ pub async fn write(db: &MariaDb, title: &str, text: &str, now: NaiveDateTime) ->
     write_in(&mut db.conn().await?, title, text, now).await
 }
 
-/// As [`write`], within the caller's transaction.
+/// As [`write()`], within the caller's transaction.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub async fn write_in(
     conn: &mut impl Queryable,
     title: &str,

@@ -3,15 +3,19 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use memora_core::services::{Sites, upkeep};
+use memora_core::services::{Sites, housekeeping, upkeep};
 use tokio::net::TcpListener;
 
 use super::stop_signal;
 use crate::cli::{Bench, Threads};
 use crate::server;
+
+/// How often journals are looked through, where workers do it all the time.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -51,8 +55,14 @@ impl Serve {
         };
         let address = listener.local_addr()?;
         writeln!(std::io::stdout(), "listening on http://{address}")?;
+        let housekeeping = {
+            let sites = sites.clone();
+            let name = format!("sidecar-{}", std::process::id());
+            tokio::spawn(async move { housekeeping::run(&sites, &[], &name, HOUSEKEEPING).await })
+        };
         let upkeep = tokio::spawn(upkeep::run(sites.clone()));
         server::run(listener, sites, options, stop).await;
+        housekeeping.abort();
         upkeep.abort();
         Ok(())
     }

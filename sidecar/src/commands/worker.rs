@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use clap::Args;
-use memora_core::services::{Sites, worker};
+use memora_core::services::Sites;
+use memora_core::services::worker::{self, Stopping};
+use tokio::sync::watch;
 
-use super::stop_signal;
+use super::stop_signals;
 use crate::cli::{Bench, Threads};
 
 #[derive(Debug, Args)]
@@ -15,10 +17,13 @@ pub(crate) struct Worker {
     /// Sites to work for; every site of the bench if not given. May be repeated.
     #[arg(long, value_name = "NAME")]
     site: Vec<String>,
-    /// Queues to take jobs from, without the bench's prefix; those of their own that the
-    /// sites' jobs go to if not given. May be repeated.
+    /// Queues to take jobs from, without the bench's prefix, the first before the second;
+    /// those of their own that the sites' jobs go to if not given. May be repeated.
     #[arg(long, value_name = "NAME")]
     queue: Vec<String>,
+    /// End once no job waits, as `rq worker --burst` does.
+    #[arg(long)]
+    burst: bool,
     #[command(flatten)]
     threads: Threads,
 }
@@ -40,7 +45,21 @@ impl Worker {
         let options = worker::Options {
             sites: self.site,
             queues: self.queue,
+            burst: self.burst,
         };
-        Ok(worker::run(sites, options, stop_signal()?).await?)
+        let (stop, stopping) = watch::channel(Stopping::No);
+        let mut signals = stop_signals()?;
+        let tell = async {
+            signals.next().await;
+            let _ = stop.send(Stopping::Soon);
+            signals.next_after_a_second().await;
+            tracing::warn!("stopping at once: jobs under way go back to the queue");
+            let _ = stop.send(Stopping::Now);
+            std::future::pending().await
+        };
+        tokio::select! {
+            done = worker::run(sites, options, stopping) => Ok(done?),
+            () = tell => Ok(()),
+        }
     }
 }

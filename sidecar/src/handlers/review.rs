@@ -1,6 +1,7 @@
 //! `get_review_session` and `submit_review_session`, in the order in which Frappe judges
 //! a request: site, maintenance, body, session and CSRF, credentials, Guest, HTTP method,
-//! arguments.
+//! arguments. While Redis is away, reads of all together are limited before anybody's
+//! session is looked up.
 
 use std::sync::Arc;
 
@@ -10,9 +11,9 @@ use hyper::body::Incoming;
 use memora_core::batch::Door;
 use memora_core::config::FrappeVersion;
 use memora_core::failpoint;
-use memora_core::services::Site;
 use memora_core::services::read::{ReviewRequest, get_review_session};
 use memora_core::services::submit::{SubmitRequest, submit_review_session};
+use memora_core::services::{Site, safe_mode};
 use memora_core::types::{Player, UtcMicros};
 
 use crate::error::{Failure, Refusal};
@@ -64,6 +65,9 @@ async fn serve(
     let body = extract::body(body, app.options.max_body, app.options.body_timeout).await?;
     let args = extract::arguments(&parts.headers, query, body, envelope.frappe).await?;
     extract::refuse_steering(query, &args)?;
+    if operation == Operation::GetReviewSession {
+        safe_mode::gate(site)?;
+    }
     let now = UtcMicros::now();
     let named = |answer| match site.config.monitor {
         true => monitor::name(&parts.headers, answer),

@@ -3,6 +3,7 @@
 use memora_tests::proxy::{Fault, Proxy};
 use memora_tests::servers::{Redis, RedisOptions};
 use memora_tests::{Sidecar, TestSite, Worker, wait};
+use mysql_async::prelude::Queryable;
 use tokio::time::Duration;
 
 use super::{Client, all_applied, all_healed, listed, stage, stage_with, through, unhealed};
@@ -137,6 +138,30 @@ async fn when_only_the_journal_knows() {
     two.never_shows(1).await;
     two.warm(&test).await;
     two.never_shows(1).await;
+}
+
+#[tokio::test]
+async fn while_a_worker_holds_the_row() {
+    let (test, student) = stage().await;
+    let sidecar = Sidecar::start(&test).await;
+    let client = Client::of(&sidecar, &test, &student);
+    client.warm(&test).await;
+    test.cache.server.pause();
+    assert!(client.submit(0).await);
+    let mut worker = test.db.get_conn().await.expect("a connection");
+    let hold = "SELECT 1 FROM memora_srs_journal FOR UPDATE";
+    worker.query_drop("BEGIN").await.expect("a transaction");
+    worker.query_drop(hold).await.expect("the row");
+    test.cache.server.resume();
+    // The schedule is made good all the same; the row is the worker's to mark.
+    client.recovers().await;
+    client.never_shows(1).await;
+    assert_eq!(unhealed(&test).await, 1);
+    worker.query_drop("ROLLBACK").await.expect("the end");
+    let _worker = Worker::start(&test);
+    all_applied(&test).await;
+    assert_eq!(unhealed(&test).await, 0);
+    client.never_shows(1).await;
 }
 
 #[tokio::test]

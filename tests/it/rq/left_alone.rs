@@ -29,7 +29,7 @@ async fn jobs_of_others_keep_their_place(rq: Rq) {
     let mut unreadable = ours.clone();
     unreadable["kwargs"]["attempt"] = json!(5);
     let mut newer = ours.clone();
-    newer["kwargs"]["v"] = json!(2);
+    newer["kwargs"]["v"] = json!(3);
     let jobs = json!([
         {"job_id": "other-site", "kwargs": job_kwargs("other.localhost", &call)},
         {"job_id": "other-method", "kwargs": other_method},

@@ -308,6 +308,12 @@ async fn frappes_access_rules_suffice() {
             let jobs = worker.take(10, now).await.unwrap();
             worker.fail(&jobs[0], "x", now).await.unwrap();
         }
+        worker.maintain(now).await.unwrap();
+        // The bench's user may hear no channel: said once, and that is the end of it.
+        let (sender, _commands) = tokio::sync::mpsc::channel(1);
+        let listening = worker.listen(sender);
+        let patience = memora_tests::wait::PATIENCE;
+        tokio::time::timeout(patience, listening).await.unwrap();
         worker.unregister(now).await.unwrap();
     }
 }

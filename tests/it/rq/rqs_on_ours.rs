@@ -1,7 +1,12 @@
 //! Does our worker run RQ's jobs, and do RQ's own tools agree with what it leaves behind?
 
+use std::sync::Arc;
+
+use memora_core::queue::{Command, Kept, QueueWorker};
 use memora_core::types::UtcMicros;
+use memora_tests::wait;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::{QUEUE, Rq, SITE, ask, call_kwargs, job_kwargs, submission, with_each_rq};
 
@@ -14,6 +19,11 @@ with_each_rq!(
     a_job_put_back_is_next,
     a_heartbeat_keeps_jobs_and_brings_a_lost_registration_back,
     suspended_workers_take_nothing,
+    another_of_ours_gives_up_a_worker_that_died,
+    a_job_that_was_taken_and_never_begun_waits_again,
+    jobs_of_others_are_not_looked_after,
+    a_job_is_stopped_as_rq_stops_it,
+    rqs_commands_are_heard,
 );
 
 /// Enqueues one job the way Frappe does, under this id.
@@ -159,6 +169,196 @@ async fn rq_gives_up_a_worker_that_died(rq: Rq) {
     assert_eq!(shown["failed"], json!(["theirs-1"]));
     let text = shown["jobs"]["theirs-1"]["exc_info"].as_str().unwrap();
     assert!(text.contains("AbandonedJobError"), "{text}");
+}
+
+/// Looks after the queue as at this moment, whoever did so before.
+async fn maintain(rq: &Rq, worker: &QueueWorker, now: UtcMicros) -> Kept {
+    let mut redis = rq.db.connection().await;
+    let lock = format!("rq:memora:maintenance:{QUEUE}");
+    let _: i64 = ask(&mut redis, &["DEL", &lock]).await;
+    worker.maintain(now).await.unwrap()
+}
+
+async fn another_of_ours_gives_up_a_worker_that_died(rq: Rq) {
+    enqueue(&rq, "theirs-1").await;
+    enqueue(&rq, "theirs-2").await;
+    let worker = rq.worker();
+    worker.register(now()).await.unwrap();
+    let jobs = worker.take(10, now()).await.unwrap();
+    let other = rq.worker();
+    assert_eq!(maintain(&rq, &other, now()).await, Kept::default());
+    // One job's worker lives on.
+    let soon = now().plus_seconds(80);
+    worker.heartbeat(&jobs[1..], soon).await.unwrap();
+
+    let kept = maintain(&rq, &other, now().plus_seconds(95)).await;
+
+    assert_eq!((kept.abandoned, kept.restored), (1, 0));
+    let shown = rq.show().await;
+    assert_eq!(shown["started"], json!(["theirs-2"]));
+    assert_eq!(shown["failed"], json!(["theirs-1"]));
+    let job = &shown["jobs"]["theirs-1"];
+    assert_eq!(job["status"], "failed");
+    let text = job["exc_info"].as_str().unwrap();
+    assert!(text.contains("AbandonedJobError"), "{text}");
+    // One worker looks after a queue at a time.
+    let mut redis = rq.db.connection().await;
+    let ttl: i64 = ask(
+        &mut redis,
+        &["TTL", &format!("rq:memora:maintenance:{QUEUE}")],
+    )
+    .await;
+    assert!((1..=60).contains(&ttl), "{ttl}");
+    let later = now().plus_seconds(1000);
+    assert_eq!(other.maintain(later).await.unwrap(), Kept::default());
+    // As any failed job it may be queued again.
+    rq.tool("requeue", None).await;
+    let again = other.take(10, now()).await.unwrap();
+    assert_eq!(again[0].id(), "theirs-1");
+    other.finish(&again[0], &json!(null), now()).await.unwrap();
+    worker.finish(&jobs[1], &json!(null), now()).await.unwrap();
+    assert_no_runs(&rq).await;
+}
+
+async fn a_job_that_was_taken_and_never_begun_waits_again(rq: Rq) {
+    enqueue(&rq, "theirs-1").await;
+    enqueue(&rq, "theirs-2").await;
+    let list = format!("rq:queue:{QUEUE}");
+    let mut redis = rq.db.connection().await;
+    // As RQ's worker takes it when it listens to one queue.
+    let moved = [
+        "LMOVE",
+        &list,
+        &format!("{list}:intermediate"),
+        "LEFT",
+        "RIGHT",
+    ];
+    let _: String = ask(&mut redis, &moved).await;
+    let worker = rq.worker();
+    assert_eq!(maintain(&rq, &worker, now()).await.restored, 0);
+    assert_eq!(
+        maintain(&rq, &worker, now().plus_seconds(50))
+            .await
+            .restored,
+        0
+    );
+
+    assert_eq!(
+        maintain(&rq, &worker, now().plus_seconds(70))
+            .await
+            .restored,
+        1
+    );
+
+    assert_eq!(rq.show().await["queued"], json!(["theirs-1", "theirs-2"]));
+    let left: u64 = ask(&mut redis, &["EXISTS", &format!("{list}:intermediate")]).await;
+    assert_eq!(left, 0);
+    rq.tool("burst", None).await;
+    assert_eq!(rq.show().await["finished"].as_array().unwrap().len(), 2);
+}
+
+async fn jobs_of_others_are_not_looked_after(rq: Rq) {
+    let others = json!([
+        {"job_id": "other-1", "function": "time.sleep", "positional": [0], "kwargs": {}},
+        {"job_id": "other-2", "function": "time.sleep", "positional": [0], "kwargs": {}},
+    ]);
+    rq.tool("enqueue", Some(others)).await;
+    let mut redis = rq.db.connection().await;
+    let (list, wip) = (format!("rq:queue:{QUEUE}"), format!("rq:wip:{QUEUE}"));
+    let run = if rq.major >= 2 {
+        "other-2:run"
+    } else {
+        "other-2"
+    };
+    let _: i64 = ask(&mut redis, &["LREM", &list, "1", "other-2"]).await;
+    let _: i64 = ask(&mut redis, &["HSET", "rq:job:other-2", "status", "started"]).await;
+    let _: i64 = ask(&mut redis, &["ZADD", &wip, "1", run]).await;
+    // One that is gone is in nobody's way.
+    let gone = if rq.major >= 2 { "gone:run" } else { "gone" };
+    let _: i64 = ask(&mut redis, &["ZADD", &wip, "1", gone]).await;
+    let moved = [
+        "LMOVE",
+        &list,
+        &format!("{list}:intermediate"),
+        "LEFT",
+        "RIGHT",
+    ];
+    let _: String = ask(&mut redis, &moved).await;
+    let worker = rq.worker();
+    for later in [0, 100] {
+        let kept = maintain(&rq, &worker, now().plus_seconds(later)).await;
+        assert_eq!(kept, Kept::default());
+    }
+    let members: Vec<String> = ask(&mut redis, &["ZRANGE", &wip, "0", "-1"]).await;
+    assert_eq!(members, [run]);
+    let waiting: Vec<String> = ask(
+        &mut redis,
+        &["LRANGE", &format!("{list}:intermediate"), "0", "-1"],
+    )
+    .await;
+    assert_eq!(waiting, ["other-1"]);
+    rq.tool("clean", None).await;
+    assert_eq!(rq.show().await["failed"], json!(["other-2"]));
+}
+
+async fn a_job_is_stopped_as_rq_stops_it(rq: Rq) {
+    enqueue(&rq, "theirs-1").await;
+    let worker = rq.worker();
+    worker.register(now()).await.unwrap();
+    let jobs = worker.take(10, now()).await.unwrap();
+    worker.stop(&jobs[0], now()).await.unwrap();
+    let shown = rq.show().await;
+    assert_eq!(
+        (&shown["started"], &shown["failed"]),
+        (&json!([]), &json!(["theirs-1"]))
+    );
+    let job = &shown["jobs"]["theirs-1"];
+    assert_eq!(job["status"], "stopped");
+    assert_eq!(
+        job["exc_info"],
+        "Job stopped by user, work-horse terminated."
+    );
+    assert_no_runs(&rq).await;
+}
+
+async fn rqs_commands_are_heard(rq: Rq) {
+    enqueue(&rq, "theirs-1").await;
+    let worker = Arc::new(rq.worker());
+    worker.register(now()).await.unwrap();
+    assert_eq!(worker.take(10, now()).await.unwrap().len(), 1);
+    let (sender, mut commands) = mpsc::channel(4);
+    let listening = tokio::spawn({
+        let worker = worker.clone();
+        async move { worker.listen(sender).await }
+    });
+    let mut redis = rq.db.connection().await;
+    wait::until("the worker listens", || {
+        let (mut redis, channel) = (redis.clone(), format!("rq:pubsub:{}", worker.name()));
+        async move {
+            let (_, count): (String, i64) = ask(&mut redis, &["PUBSUB", "NUMSUB", &channel]).await;
+            (count == 1).then_some(())
+        }
+    })
+    .await;
+    let _: i64 = ask(
+        &mut redis,
+        &[
+            "PUBLISH",
+            &format!("rq:pubsub:{}", worker.name()),
+            "no json",
+        ],
+    )
+    .await;
+    rq.tool("stop", Some(json!("theirs-1"))).await;
+    rq.tool("shutdown", Some(json!(worker.name()))).await;
+    let stop = Command::StopJob("theirs-1".to_owned());
+    assert_eq!(commands.recv().await, Some(stop));
+    assert_eq!(commands.recv().await, Some(Command::Shutdown));
+    drop(commands);
+    tokio::time::timeout(wait::PATIENCE, listening)
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 async fn a_job_given_up_and_then_finished_is_finished_once(rq: Rq) {

@@ -45,6 +45,15 @@ def switches(logins: Logins) -> Iterator[Switch]:
         config={"maintenance_mode": 1},
     )
     yield Switch(
+        "schedules away",
+        (
+            # Once one door has let it in, both refuse, and count the same seconds.
+            Case("read too often", get(READ, token), 429),
+            Case("v2 read too often", get(READ, token, prefix=V2), 429),
+        ),
+        config={"srs_redis_cache": "redis://127.0.0.1:1", "srs_safe_mode_user_seconds": 3600},
+    )
+    yield Switch(
         "no active season",
         (
             Case("submit without a season", post(SUBMIT, token, submit), 417),

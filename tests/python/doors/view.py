@@ -61,6 +61,11 @@ class View:
         config["redis_socketio"] = config["redis_queue"]
         self.sites.joinpath("common_site_config.json").write_text(json.dumps({**config, **more}))
 
+    def forget_outages(self) -> None:
+        """Remove what was counted in Safe Mode: the site's folder is the real one's."""
+        counters = self.bench / "sites" / self.site / "private/memora_srs/safe_mode.1"
+        counters.unlink(missing_ok=True)
+
     def redis_url(self, name: str) -> str:
         """URL of one of our servers."""
         return f"unix://{self.folder / name}.sock"

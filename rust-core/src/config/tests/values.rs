@@ -233,6 +233,7 @@ fn our_settings_reach_the_engine() {
             "srs_state_budget_ms": 80, "srs_journal_budget_ms": "200", "srs_spool_dir": "/var/spool/srs",
             "srs_journal_tries": 3, "srs_review_log_days": 1000, "srs_review_log": false, "srs_mariadb_loads": 4,
             "srs_mariadb_connections": 9,
+            "srs_safe_mode_global_limit": 60, "srs_safe_mode_user_seconds": "10",
             "srs_xp": [1, 2, 3, 4, 5, 6],
         }))
         .load()
@@ -257,6 +258,8 @@ fn our_settings_reach_the_engine() {
         spool_dir: "/var/spool/srs".into(),
         mariadb_loads: 4,
         mariadb_connections: 9,
+        safe_mode_global_limit: 60,
+        safe_mode_user: Duration::from_secs(10),
         scheduler: Parameters::default(),
         xp: XpTable([1, 2, 3, 4, 5, 6]),
     };

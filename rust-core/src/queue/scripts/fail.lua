@@ -6,7 +6,7 @@
 --      4 seconds worked  5 job id  6 member of the registry of started jobs
 --      7 id of the run  8 seconds to keep the job, < 0 for good
 --      9 score among failed jobs  10 what went wrong: base64 of zlib of text
---      11 failed jobs kept in this queue
+--      11 failed jobs kept in this queue  12 "failed", or "stopped" by an operator
 --
 -- Rule: what RQ's worker does in one transaction, and what Frappe's failure callback
 -- does after it: of more failed jobs than are kept the oldest go, 100 at a time.
@@ -27,7 +27,7 @@ end
 if redis.call('EXISTS', KEYS[2]) == 0 then
     return 0
 end
-redis.call('HSET', KEYS[2], 'status', 'failed', 'ended_at', ARGV[2],
+redis.call('HSET', KEYS[2], 'status', ARGV[12], 'ended_at', ARGV[2],
     'last_heartbeat', ARGV[2], 'worker_name', ARGV[1])
 if runs then
     redis.call('XADD', KEYS[3], 'MAXLEN', '~', '10', '*', 'type', '2',

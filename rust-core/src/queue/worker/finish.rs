@@ -89,6 +89,19 @@ impl QueueWorker {
     /// # Errors
     /// As [`QueueWorker::finish`].
     pub async fn fail(&self, job: &TakenJob, error: &str, now: UtcMicros) -> Result<()> {
+        self.end(job, "failed", error, now).await
+    }
+
+    /// Ends a job that an operator stopped: among the failed ones, as RQ has it.
+    ///
+    /// # Errors
+    /// As [`QueueWorker::finish`].
+    pub async fn stop(&self, job: &TakenJob, now: UtcMicros) -> Result<()> {
+        let text = "Job stopped by user, work-horse terminated.";
+        self.end(job, "stopped", text, now).await
+    }
+
+    async fn end(&self, job: &TakenJob, status: &str, error: &str, now: UtcMicros) -> Result<()> {
         let mut end = error.len().min(MAX_ERROR_TEXT);
         while !error.is_char_boundary(end) {
             end -= 1;
@@ -113,7 +126,8 @@ impl QueueWorker {
             .arg(job.failure_ttl)
             .arg(expiry(now, job.failure_ttl))
             .arg(BASE64.encode(job::compress(&error.as_bytes()[..end])?))
-            .arg(FAILED_KEPT);
+            .arg(FAILED_KEPT)
+            .arg(status);
         let _: i64 = self.redis.script(&call).await?;
         Ok(())
     }

@@ -9,23 +9,31 @@
 //! |---|---|
 //! | `registration` | birth, heartbeat, death |
 //! | `take` | looks through a queue and takes what is ours |
-//! | `finish` | finished, failed, put back |
+//! | `finish` | finished, failed, stopped, put back |
+//! | `commands` | what operators tell a running worker |
+//! | `maintenance` | jobs of workers that died |
 //!
 //! # Rules
 //!
 //! - A job is taken by removing its id from the queue: of many workers one removes it,
 //!   in the same step in which the job joins the registry of started jobs.
-//! - A job that was taken is in that registry until it is finished, failed or put back.
-//!   If we die, RQ's own housekeeping finds it there once its time is over.
+//! - A job that was taken is in that registry until it is finished, failed or put back,
+//!   for 90 seconds after the last heartbeat, as RQ's workers have it. If we die, the
+//!   housekeeping of RQ's workers, or of another of ours, finds it there and fails it.
 //! - Nothing here applies anything: the caller does, and then says what came of it.
 
+mod commands;
 mod finish;
+mod maintenance;
 mod registration;
 mod take;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+pub use commands::Command;
+pub use maintenance::Kept;
 
 use super::{PersistCall, has_executions, keys, lists_executions_of_workers};
 use crate::servers::redis::RedisLink;
@@ -84,7 +92,7 @@ pub struct TakenJob {
     /// RQ 2's id of this run.
     execution: Option<String>,
     started_at: UtcMicros,
-    /// Seconds until it counts as abandoned unless a heartbeat comes.
+    /// Seconds that it may run.
     timeout: i64,
     /// Seconds to keep what came of it; negative: for good.
     result_ttl: i64,
@@ -96,6 +104,12 @@ impl TakenJob {
     /// RQ's id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Seconds until it counts as abandoned unless a heartbeat comes: as RQ has it, which
+    /// gives one every half minute and allows for a late one.
+    fn held_for(&self) -> i64 {
+        self.timeout.min(30) + 60
     }
 
     /// Its member of the registry of started jobs: RQ 2 registers runs, not jobs.
@@ -130,6 +144,8 @@ struct Memory {
     idle_delay: Duration,
     /// By queue.
     left: HashMap<String, take::Left>,
+    /// Sites whose jobs are left alone for now.
+    resting: HashSet<String>,
 }
 
 impl QueueWorker {
@@ -158,6 +174,7 @@ impl QueueWorker {
                 state: State::Started,
                 idle_delay: IDLE_DELAY.0,
                 left: HashMap::new(),
+                resting: HashSet::new(),
             }),
         })
     }
@@ -171,6 +188,21 @@ impl QueueWorker {
     /// nothing: grows from 5 to 250 ms while nothing comes.
     pub fn idle_delay(&self) -> Duration {
         self.memory().idle_delay
+    }
+
+    /// Leaves the jobs of a site alone until [`QueueWorker::wake`]: they would only come
+    /// back.
+    pub fn rest(&self, site: &str) {
+        self.memory().resting.insert(site.to_owned());
+    }
+
+    /// Takes the jobs of a site again.
+    pub fn wake(&self, site: &str) {
+        let mut memory = self.memory();
+        if memory.resting.remove(site) {
+            // Its jobs are among those that were left.
+            memory.left.clear();
+        }
     }
 
     /// Tells scripts which runs are kept: "1" none, "2" those of jobs, "3" those of workers

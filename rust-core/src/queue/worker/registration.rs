@@ -104,11 +104,11 @@ impl QueueWorker {
                 .key(keys::executions(job.id()))
                 .key(job.execution_key());
             call.arg(job.member())
-                .arg(expiry(now, job.timeout))
+                .arg(expiry(now, job.held_for()))
                 .arg(job.execution.as_deref().unwrap_or_default())
-                .arg(job.timeout)
-                .arg(expiry(now, job.timeout + 60))
-                .arg(job.timeout + 60);
+                .arg(job.held_for())
+                .arg(expiry(now, job.held_for() + 60))
+                .arg(job.held_for() + 60);
         }
         self.redis.script(&call).await
     }

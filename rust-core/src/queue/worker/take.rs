@@ -156,8 +156,8 @@ impl QueueWorker {
         let mut others = Vec::new();
         for (id, hash) in fresh.iter().zip(self.read(&fresh).await?) {
             match hash.and_then(|hash| self.ours(queue, id, &hash, now)) {
-                Some(job) => ours.push(job),
-                None => others.push(id.clone()),
+                Some(job) if !self.memory().resting.contains(&job.call.site) => ours.push(job),
+                _ => others.push(id.clone()),
             }
         }
         self.leave(queue, others);
@@ -169,7 +169,7 @@ impl QueueWorker {
     }
 
     /// A job, not yet taken, if it is one of ours.
-    fn ours(
+    pub(super) fn ours(
         &self,
         queue: &str,
         id: &str,
@@ -200,7 +200,10 @@ impl QueueWorker {
         })
     }
 
-    async fn read(&self, ids: &[String]) -> Result<Vec<Option<HashMap<String, Vec<u8>>>>> {
+    pub(super) async fn read(
+        &self,
+        ids: &[String],
+    ) -> Result<Vec<Option<HashMap<String, Vec<u8>>>>> {
         let mut call = PEEK.prepare_invoke();
         for id in ids {
             call.key(keys::job(id));
@@ -240,11 +243,11 @@ impl QueueWorker {
                 .key(job.execution_key());
             call.arg(id)
                 .arg(job.member())
-                .arg(expiry(now, job.timeout))
+                .arg(expiry(now, job.held_for()))
                 .arg(job.execution.as_deref().unwrap_or_default())
-                .arg(job.timeout)
-                .arg(expiry(now, job.timeout + 60))
-                .arg(job.timeout + 60);
+                .arg(job.held_for())
+                .arg(expiry(now, job.held_for() + 60))
+                .arg(job.held_for() + 60);
         }
         let got: HashSet<String> = self.redis.script(&call).await?;
         Ok(jobs.into_iter().filter(|j| got.contains(j.id())).collect())

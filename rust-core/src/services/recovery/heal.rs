@@ -12,6 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use super::Site;
+use crate::batch::SubmissionKey;
 use crate::queue::{Mark, Whose};
 use crate::schedule_cache::Keys;
 use crate::servers::mariadb::MariaDb;
@@ -22,7 +23,7 @@ use crate::{Error, Result, failpoint};
 /// Schedules forgotten at once.
 const AT_ONCE: usize = 32;
 /// Journal rows of one page, and students of one.
-const PAGE: usize = 500;
+const PAGE: usize = 1000;
 /// Journal rows marked for one student whose note is made good.
 const ROWS_OF_ONE: usize = 200;
 /// How long one page of the journal may take.
@@ -45,10 +46,17 @@ pub(super) async fn run(site: &Site) -> Result<()> {
     let end = MariaDb::within(PATIENCE, unhealed::clock(&site.db)).await?;
     notes(site, false).await?;
     let mut progress = Progress::new(site);
-    let mut place = Place::start();
-    while let Some(next) = page(site, end, &place, false, &mut progress).await? {
-        place = next;
+    let mut next = Some(Place::start());
+    let mut forgotten = Vec::new();
+    while let Some(place) = next.take() {
+        let (found, marked) = tokio::join!(
+            page(site, end, &place, false, &mut progress),
+            mark(site, &forgotten)
+        );
+        marked?;
+        (next, forgotten) = found?;
     }
+    mark(site, &forgotten).await?;
     breaker.recovered(number);
     Ok(())
 }
@@ -147,7 +155,7 @@ async fn heal(site: &Site, entries: &[(Whose, Mark)], rows: bool) -> Result<()> 
     Ok(())
 }
 
-async fn mark(site: &Site, keys: &[crate::batch::SubmissionKey]) -> Result<()> {
+async fn mark(site: &Site, keys: &[SubmissionKey]) -> Result<()> {
     MariaDb::within(PATIENCE, unhealed::mark(&site.db, keys)).await
 }
 
@@ -183,25 +191,24 @@ async fn forget_all(site: &Site) -> Result<()> {
     }
 }
 
-/// One page of the journal rows that the cache may lack; where the next begins.
+/// Forgets the schedules of one page of the journal rows that the cache may lack; where the
+/// next begins, and the rows to be marked.
 async fn page(
     site: &Site,
     end: NaiveDateTime,
     place: &Place,
     applied_only: bool,
     progress: &mut Progress<'_>,
-) -> Result<Option<Place>> {
+) -> Result<(Option<Place>, Vec<SubmissionKey>)> {
     let page = unhealed::page(&site.db, end, place, PAGE);
     let (mut rows, next) = MariaDb::within(PATIENCE, page).await?;
     rows.retain(|row| row.applied || !applied_only);
     let students = rows.iter().map(|row| (&row.key.player, &row.season));
     let students: BTreeSet<_> = students.collect();
     forget(site, &students).await?;
-    let schedules = students.len();
-    let keys: Vec<_> = rows.into_iter().map(|row| row.key).collect();
-    mark(site, &keys).await?;
-    progress.more(schedules, keys.len());
-    Ok(next)
+    progress.more(students.len(), rows.len());
+    let keys = rows.into_iter().map(|row| row.key).collect();
+    Ok((next, keys))
 }
 
 /// Looks for rows that are applied and not marked, from `place` on: their worker could not
@@ -211,7 +218,9 @@ pub(super) async fn look_for_rows(site: &Site, place: Place) -> Result<Place> {
     let mut progress = Progress::new(site);
     let mut place = place;
     for _ in 0..PAGES_A_LOOK {
-        match page(site, now - SETTLED, &place, true, &mut progress).await? {
+        let (next, forgotten) = page(site, now - SETTLED, &place, true, &mut progress).await?;
+        mark(site, &forgotten).await?;
+        match next {
             Some(next) => place = next,
             None => return Ok(Place::start()),
         }

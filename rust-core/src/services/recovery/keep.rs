@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::super::Sites;
 use super::heal;
 use crate::servers::redis::RedisLink;
-use crate::services::Site;
+use crate::services::{Site, safe_mode};
 use crate::store::journal::unhealed::Place;
 
 /// Between two rounds.
@@ -65,6 +65,7 @@ async fn round(site: &Site) {
         recovery.look_now(POLL_AGE)
     );
     recovery.nudge();
+    safe_mode::watch(site).await;
     look_for_rows(site).await;
 }
 

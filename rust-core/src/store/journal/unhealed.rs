@@ -15,7 +15,9 @@ use crate::store::rows;
 use crate::types::{Player, Season, SubmissionId};
 
 /// Rows marked by one statement.
-const CHUNK: usize = 200;
+const CHUNK: usize = 250;
+/// MariaDB's number for a lock that could not be had in time: here, at once.
+const ER_LOCK_WAIT: u16 = 1205;
 
 /// A row that the cache may lack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +146,12 @@ pub async fn mark(db: &MariaDb, healed: &[SubmissionKey]) -> Result<()> {
 }
 
 async fn mark_chunk(conn: &mut Conn, healed: &[SubmissionKey]) -> Result<()> {
+    let sql = include_str!("healed.sql").replace("{keys}", &rows::key_marks(healed.len()));
+    let params = Params::Positional(rows::key_params(healed));
+    match conn.exec_drop(sql, params).await {
+        Err(mysql_async::Error::Server(e)) if e.code == ER_LOCK_WAIT => {}
+        outcome => return Ok(outcome?),
+    }
     let mut options = TxOpts::new();
     options.with_isolation_level(Some(IsolationLevel::ReadCommitted));
     let mut tx = conn.start_transaction(options).await?;
