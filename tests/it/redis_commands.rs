@@ -16,6 +16,7 @@ use memora_core::types::UtcMicros;
 use memora_tests::count::{By, RedisCounter};
 use memora_tests::questions::question_id;
 use memora_tests::{Due, Role, Sidecar, Student, TestSite, Worker, wait};
+use mysql_async::prelude::Queryable;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, FromRedisValue, Value};
 use serde_json::json;
@@ -238,6 +239,7 @@ async fn play(test: &TestSite) {
     submits(test, &student).await;
     by_id_and_due_time(test).await;
     fills(test).await;
+    without_journal(test).await;
     dirty(test).await;
     jobs(test).await;
     limits(test).await;
@@ -396,6 +398,28 @@ async fn fills(test: &TestSite) {
     fill.release().await.unwrap();
     site.cache.invalidate(&ann, &season).await.unwrap();
     submit(&site, "s-cold", &[&question_id(2)]).await;
+}
+
+/// A submit whose journal is locked, until its row is there.
+async fn without_journal(test: &TestSite) {
+    let budget = test.config().srs.journal_budget.as_millis();
+    test.set_config("srs_journal_budget_ms", json!(500));
+    let site = test.site().await;
+    let mut locking = test.db.get_conn().await.unwrap();
+    locking
+        .query_drop("LOCK TABLES memora_srs_journal WRITE")
+        .await
+        .unwrap();
+    submit(&site, "s-locked", &["new-locked"]).await;
+    // Another attempt at it, which looks for the first.
+    submit(&site, "s-locked", &["new-locked"]).await;
+    locking.query_drop("UNLOCK TABLES").await.unwrap();
+    wait::until("the entry is taken out", || async {
+        let there = site.unjournaled.are_there().await.unwrap();
+        (!there).then_some(())
+    })
+    .await;
+    test.set_config("srs_journal_budget_ms", json!(budget));
 }
 
 /// The queue, as each version of RQ has it.

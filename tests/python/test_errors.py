@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -74,12 +74,15 @@ def test_a_submit_that_cannot_be_confirmed_says_with_what_to_come_back(
 ) -> None:
     reviews = ReviewService(*private.args)
     reviews.get_review_session(ANN)
-    freeze(private.mariadb_pid)
+    # Each of the two alone may be away.
+    for pid in (private.mariadb_pid, private.queue_pid):
+        freeze(pid)
     with pytest.raises(UnavailableError) as caught:
         reviews.submit_review_session(BOB, ANSWERS, "s-1")
     assert caught.value.submission_id == "s-1"
     assert caught.value.retry_after == 1.0
-    os.kill(private.mariadb_pid, signal.SIGCONT)
+    for pid in (private.mariadb_pid, private.queue_pid):
+        os.kill(pid, signal.SIGCONT)
     assert reviews.submit_review_session(BOB, ANSWERS, "s-1")["status"] == "success"
 
 
@@ -192,7 +195,8 @@ def test_strange_values_are_refused_and_nothing_is_taken(
 def test_when_a_job_was_queued_may_be_said_in_any_zone(
     persistence: memora_srs.SRSPersistenceService, site: Site
 ) -> None:
-    at = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
+    # Not so long ago that the journal may have forgotten it.
+    at = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=1)
     for i, zone in enumerate([timezone.utc, ZoneInfo("UTC"), ZoneInfo("Asia/Riyadh")]):
         answer = {"question_id": f"STAGE-000:{i}", "quality": 4}
         persistence.persist_review_batch(
