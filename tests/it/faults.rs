@@ -4,6 +4,8 @@
 //!
 //! | file | asks |
 //! |---|---|
+//! | `attempts` | several attempts at one submission while the journal takes nothing |
 //! | `raw` | answers whose state before could not be had in time |
 
+mod attempts;
 mod raw;
