@@ -361,3 +361,34 @@ async fn a_token_whose_holder_left_nothing_does_not_block_its_submission() {
     assert_eq!(answer.unwrap().processed, 1);
     assert_eq!(count(&test, ROWS).await, 1);
 }
+
+#[tokio::test]
+async fn a_file_of_weeks_ago_is_left_to_an_operator() {
+    let test = site_with(10, 10).await;
+    let site = test.site().await;
+    submit(&site, "new", &[&question_id(0)]).await;
+    let new = journal::find(&site.db, &key("new")).await.unwrap().unwrap();
+    let mut old = new.clone();
+    old.key = key("old");
+    old.batch.at -= 14 * 86_400 * 1_000_000;
+    test.exec("DELETE FROM memora_srs_journal", ()).await;
+    for submission in [&new, &old] {
+        let json = submission.to_json().unwrap();
+        site.spool.append(&json).await.unwrap();
+    }
+    site.spool.let_go();
+    unjournaled::look(&site).await.unwrap();
+    let rows: Vec<String> = test
+        .query("SELECT submission_id FROM memora_srs_journal", ())
+        .await;
+    assert_eq!(rows, ["new"]);
+    let kept = std::fs::read_dir(test.config().spool_dir()).unwrap();
+    let kept: Vec<_> = kept.map(|file| file.unwrap().path()).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].extension().unwrap(), "kept");
+    let told = "SELECT COUNT(*) FROM `tabError Log` WHERE method = 'SRSPersistenceService'";
+    assert_eq!(count(&test, told).await, 1);
+    // Once.
+    unjournaled::look(&site).await.unwrap();
+    assert_eq!(count(&test, told).await, 1);
+}
