@@ -47,23 +47,46 @@ async fn the_cache_alone() {
 }
 
 #[tokio::test]
-async fn two_at_once() {
+async fn the_queue_and_mariadb() {
+    let mut stage = Stage::new(false).await;
+    for queue in [QueueDown, QueueHung, QueueFull] {
+        for mariadb in [MariaDbSlow, MariaDbHung, MariaDbRefusing] {
+            stage.cell((&[queue, mariadb], [No, Yes], [No, No])).await;
+        }
+    }
+    let read_only = &[QueueFull, MariaDbReadOnly];
+    stage.cell((read_only, [No, Yes], [No, Yes])).await;
+}
+
+#[tokio::test]
+async fn the_cache_and_mariadb() {
+    let mut stage = Stage::new(false).await;
+    for cache in [CacheDown, CacheHung, CacheFull] {
+        for mariadb in [MariaDbSlow, MariaDbHung, MariaDbRefusing] {
+            let (warm, cold) = ([Degraded, No], [Degraded, No]);
+            stage.cell((&[cache, mariadb], warm, cold)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_cache_and_the_queue() {
     let mut stage = Stage::new(false).await;
     for cell in [
-        (&[QueueDown, MariaDbSlow][..], [No, Yes], [No, No]),
-        (&[QueueHung, MariaDbHung], [No, Yes], [No, No]),
-        (&[QueueFull, MariaDbRefusing], [No, Yes], [No, No]),
-        (&[QueueFull, MariaDbReadOnly], [No, Yes], [No, Yes]),
-        (&[CacheDown, MariaDbSlow], [Degraded, No], [Degraded, No]),
-        (&[CacheHung, MariaDbHung], [Degraded, No], [Degraded, No]),
-        (
-            &[CacheDown, MariaDbRefusing],
-            [Degraded, No],
-            [Degraded, No],
-        ),
-        (&[CacheDown, QueueDown], [Degraded; 2], [Degraded; 2]),
+        (&[CacheDown, QueueDown][..], [Degraded; 2], [Degraded; 2]),
         (&[CacheHung, QueueHung], [Degraded; 2], [Degraded; 2]),
-        (&[NoSpool], [Yes, Yes], [Yes, Yes]),
+        (&[CacheFull, QueueFull], [Degraded, Yes], [Yes, Yes]),
+        (&[CacheDown, QueueDown, MariaDbRefusing], [No; 2], [No; 2]),
+    ] {
+        stage.cell(cell).await;
+    }
+}
+
+#[tokio::test]
+async fn the_spool() {
+    let mut stage = Stage::new(false).await;
+    for cell in [
+        (&[NoSpool][..], [Yes, Yes], [Yes, Yes]),
         (&[NoSpool, QueueHung], [Yes, Yes], [Yes, Yes]),
         (&[NoSpool, MariaDbHung], [No, Yes], [No, No]),
         (&[NoSpool, MariaDbRefusing], [No, Yes], [No, No]),
