@@ -211,7 +211,7 @@ mod tests {
         // Not removed, only looked at. The next record goes into another file.
         spool.append(b"more").await.unwrap();
         assert_eq!(payloads(spool.folder()).len(), 100);
-        drop(spool);
+        spool.let_go();
         assert_eq!(payloads(&folder.path().join("a/b")).len(), 101);
         for leftover in take_over(&folder.path().join("a/b")).unwrap() {
             leftover.remove().unwrap();
@@ -231,7 +231,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         std::fs::create_dir(&file).unwrap();
         spool.append(b"two").await.unwrap();
-        drop(spool);
+        spool.let_go();
         assert_eq!(payloads(&file.join("spool")), [b"two"]);
     }
 
@@ -245,7 +245,7 @@ mod tests {
         let error = spool.append(b"two").await.unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Unavailable);
         spool.append(b"three").await.unwrap();
-        drop(spool);
+        spool.let_go();
         let mut found = payloads(&folder.path().join("spool"));
         found.sort();
         assert_eq!(found, [&b"one"[..], b"three"]);
