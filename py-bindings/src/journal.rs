@@ -25,12 +25,12 @@ impl Journal {
     /// ``states``: of pending, queued, retrying, failed, late, applied, dismissed; none
     /// means those that are not applied. ``player``, ``season`` and ``submission_id`` as
     /// stored. ``older_than``: seconds. ``limit``: 1 to 1000, after the first ``start``.
-    #[pyo3(signature = (*, states = Vec::new(), player = None, season = None, submission_id = None, older_than = None, start = 0, limit = 100))]
+    #[pyo3(signature = (*, states = None, player = None, season = None, submission_id = None, older_than = None, start = 0, limit = 100))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn list<'py>(
         &self,
         py: Python<'py>,
-        states: Vec<String>,
+        states: Option<Vec<String>>,
         player: Option<String>,
         season: Option<String>,
         submission_id: Option<String>,
@@ -38,7 +38,7 @@ impl Journal {
         start: u32,
         limit: u32,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let filter = filter(&states, player, season, submission_id, older_than).or_raise(py)?;
+        let filter = filter(states, player, season, submission_id, older_than).or_raise(py)?;
         let rows = self.0.run(py, async move |site| {
             journal::list(&site, &filter, start, limit).await
         })?;
@@ -46,17 +46,17 @@ impl Journal {
     }
 
     /// Count the rows that ``list`` would give without a limit.
-    #[pyo3(signature = (*, states = Vec::new(), player = None, season = None, submission_id = None, older_than = None))]
+    #[pyo3(signature = (*, states = None, player = None, season = None, submission_id = None, older_than = None))]
     fn count(
         &self,
         py: Python<'_>,
-        states: Vec<String>,
+        states: Option<Vec<String>>,
         player: Option<String>,
         season: Option<String>,
         submission_id: Option<String>,
         older_than: Option<u64>,
     ) -> PyResult<u64> {
-        let filter = filter(&states, player, season, submission_id, older_than).or_raise(py)?;
+        let filter = filter(states, player, season, submission_id, older_than).or_raise(py)?;
         self.0
             .run(py, async move |site| journal::count(&site, &filter).await)
     }
@@ -81,19 +81,19 @@ impl Journal {
     /// Which: as ``list``, 1000 at most. ``dry_run``: only say which.
     ///
     /// Raises InvalidInputError if nothing says which, or for applied or dismissed rows.
-    #[pyo3(signature = (*, states = Vec::new(), player = None, season = None, submission_id = None, older_than = None, dry_run = false))]
+    #[pyo3(signature = (*, states = None, player = None, season = None, submission_id = None, older_than = None, dry_run = false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn retry<'py>(
         &self,
         py: Python<'py>,
-        states: Vec<String>,
+        states: Option<Vec<String>>,
         player: Option<String>,
         season: Option<String>,
         submission_id: Option<String>,
         older_than: Option<u64>,
         dry_run: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let filter = certain(&states, player, season, submission_id, older_than).or_raise(py)?;
+        let filter = certain(states, player, season, submission_id, older_than).or_raise(py)?;
         let changed = self.0.run(py, async move |site| {
             journal::retry(&site, &filter, dry_run).await
         })?;
@@ -106,20 +106,20 @@ impl Journal {
     /// only say which.
     ///
     /// Raises InvalidInputError as ``retry``.
-    #[pyo3(signature = (by, *, states = Vec::new(), player = None, season = None, submission_id = None, older_than = None, dry_run = false))]
+    #[pyo3(signature = (by, *, states = None, player = None, season = None, submission_id = None, older_than = None, dry_run = false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn dismiss<'py>(
         &self,
         py: Python<'py>,
         by: String,
-        states: Vec<String>,
+        states: Option<Vec<String>>,
         player: Option<String>,
         season: Option<String>,
         submission_id: Option<String>,
         older_than: Option<u64>,
         dry_run: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let filter = certain(&states, player, season, submission_id, older_than).or_raise(py)?;
+        let filter = certain(states, player, season, submission_id, older_than).or_raise(py)?;
         let changed = self.0.run(py, async move |site| {
             journal::dismiss(&site, &filter, &by, dry_run).await
         })?;
@@ -128,7 +128,7 @@ impl Journal {
 }
 
 fn filter(
-    states: &[String],
+    states: Option<Vec<String>>,
     player: Option<String>,
     season: Option<String>,
     submission_id: Option<String>,
@@ -136,6 +136,7 @@ fn filter(
 ) -> memora_core::Result<Filter> {
     Ok(Filter {
         states: states
+            .unwrap_or_default()
             .iter()
             .map(|name| State::parse(name))
             .collect::<Result<_, _>>()?,
@@ -148,7 +149,7 @@ fn filter(
 
 /// A filter that says something: nobody changes everything by an oversight.
 fn certain(
-    states: &[String],
+    states: Option<Vec<String>>,
     player: Option<String>,
     season: Option<String>,
     submission_id: Option<String>,

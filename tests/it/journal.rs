@@ -149,6 +149,10 @@ async fn what_is_retried_is_applied_by_the_next_sweep() {
     assert_eq!(sweep(&site, "test", 100).await.unwrap(), 1);
     let applied = journal::show(&site, ANN, "failed-2").await.unwrap().entry;
     assert_eq!((applied.state, applied.error), (State::Applied, None));
+    // One that waits anyway is none the worse for it.
+    let waiting = journal::retry(&site, &of("failed-1"), false).await.unwrap();
+    let again = journal::retry(&site, &of("failed-1"), false).await.unwrap();
+    assert_eq!((waiting.entries.len(), again.entries.len()), (1, 1));
     // What is done stays so.
     let again = journal::retry(&site, &of("failed-2"), false).await.unwrap();
     assert_eq!((again.entries.len(), again.skipped.len()), (0, 0));

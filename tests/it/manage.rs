@@ -171,3 +171,28 @@ async fn each_historic_patch_leaves_the_others_nothing_to_do() {
     }
     assert!(table(&test).await.contains(INDEX));
 }
+
+#[tokio::test]
+async fn check_config_refuses_a_database_whose_binary_log_the_workers_cannot_write() {
+    for (format, good) in [("STATEMENT", false), ("MIXED", true)] {
+        let options = memora_tests::servers::MariaDbOptions {
+            extra: vec!["--log-bin".to_owned(), format!("--binlog-format={format}")],
+            ..Default::default()
+        };
+        // Not even a migration could be run there.
+        let builder = TestSite::builder().own_mariadb_with(options).unmigrated();
+        let test = builder.build().await;
+        let start = memora_tests::programs::Start::default();
+        let checked = memora_tests::programs::run(&test, &start, "check-config").await;
+        if good {
+            assert!(checked.unwrap().contains(": good"), "{format}");
+        } else {
+            let refused = checked.unwrap_err().to_string();
+            assert!(refused.contains("exit code 3"), "{refused}");
+            assert!(
+                refused.contains("binlog_format = MIXED or ROW"),
+                "{refused}"
+            );
+        }
+    }
+}

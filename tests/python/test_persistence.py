@@ -17,6 +17,7 @@ import rq
 
 from memora_srs import (
     InvalidInputError,
+    Journal,
     NotFoundError,
     ReviewService,
     SRSPersistenceService,
@@ -219,3 +220,45 @@ def test_the_rules_of_trying_again_are_known() -> None:
     assert SRSPersistenceService.MAX_RETRIES == 3
     assert SRSPersistenceService.RETRY_DELAY_BASE == 1
     assert SRSPersistenceService.RETRY_DELAY_MAX == 60
+
+
+def test_what_became_of_a_job(
+    persistence: SRSPersistenceService, reviews: ReviewService, site: Site
+) -> None:
+    answer = reviews.submit_review_session(ANN, ANSWERS, "s-status")
+    job_id = answer["persistence_job_id"]
+    assert persistence.get_persistence_status(job_id) == {
+        "job_id": job_id,
+        "status": "queued",
+        "tries": 0,
+        "error": None,
+    }
+    persistence.persist_review_batch(ANSWERS, ANN, SEASON, submission_id="s-status")
+    assert persistence.get_persistence_status(job_id)["status"] == "applied"
+    assert persistence.get_persistence_status("no job")["status"] == "unknown"
+
+
+def test_the_journal_is_listed_retried_and_dismissed(reviews: ReviewService, site: Site) -> None:
+    journal = Journal(*site.args)
+    for submission in ("s-1", "s-2"):
+        reviews.submit_review_session(ANN, ANSWERS, submission)
+    assert [row["submission_id"] for row in journal.list(player=ANN)] == ["s-1", "s-2"]
+    assert journal.count(states=["pending"]) == 2
+    assert journal.list(states=["applied"], start=0, limit=5) == []
+    shown = journal.show(ANN, "s-1")
+    assert shown["payload"]["items"][0]["question_id"] == "STAGE-000:0"
+    assert shown["rq_status"] == "queued"
+    assert journal.retry(submission_id="s-1", dry_run=True)["dry_run"] is True
+    assert len(journal.retry(submission_id="s-1")["entries"]) == 1
+    assert len(journal.dismiss("root", player=ANN, submission_id="s-2")["entries"]) == 1
+    assert journal.show(ANN, "s-2")["state"] == "dismissed"
+    with pytest.raises(NotFoundError):
+        journal.show(ANN, "none")
+    for wrong in (lambda: journal.retry(), lambda: journal.list(states=["no state"])):
+        with pytest.raises(InvalidInputError):
+            wrong()
+
+
+def test_the_purge_says_what_it_deleted(persistence: SRSPersistenceService, site: Site) -> None:
+    site.sql("DELETE FROM memora_srs_state WHERE name = 'purge'")
+    assert persistence.purge(1) == {"journal": 0, "audit": 0, "review_log": 0}

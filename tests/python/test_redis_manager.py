@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from memora_srs import InvalidInputError, NotFoundError, SRSRedisManager, UnavailableError
 from forks import in_child
+from memora_srs import InvalidInputError, NotFoundError, SRSRedisManager, UnavailableError
 from stage import ANN, SEASON, Site
 
 KEY = f"srs:{ANN}:{SEASON}"

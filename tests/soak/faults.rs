@@ -22,6 +22,8 @@ const EVICTION: Duration = Duration::from_millis(100);
 const AFTER_DUMP: Duration = Duration::from_secs(3);
 /// How long MariaDB is away before the rest of a double fault.
 const BEFORE_LOSS: Duration = Duration::from_secs(2);
+/// How long only workers run after the sidecars died.
+const JOBS_ALONE: Duration = Duration::from_secs(3);
 
 /// Plays all of it. All is well again when this returns.
 pub(crate) async fn play(
@@ -131,6 +133,7 @@ async fn one(stage: &Stage, deed: Deed, lasts: Duration, dice: &mut Dice) -> Res
             cut(None);
             stage.start(program).await?;
         }
+        Deed::DieWithoutJournal => die_without_journal(stage, lasts).await?,
         Deed::LoseBoth => lose_both(stage, lasts).await?,
     }
     Ok(())
@@ -183,6 +186,23 @@ async fn evict(stage: &Stage, lasts: Duration, dice: &mut Dice) -> Result<()> {
             }
         }
         sleep(EVICTION).await;
+    }
+    Ok(())
+}
+
+/// What was acknowledged while MariaDB hung is brought there by jobs alone.
+async fn die_without_journal(stage: &Stage, lasts: Duration) -> Result<()> {
+    let sidecars = || programs().filter(|p| matches!(p, Program::Sidecar(_)));
+    let workers = || programs().filter(|p| !matches!(p, Program::Sidecar(_)));
+    workers().for_each(|p| stage.with(p, Process::pause));
+    stage.site.mariadb.pause();
+    sleep(lasts).await;
+    sidecars().for_each(|p| stage.with(p, Process::kill));
+    stage.site.mariadb.resume();
+    workers().for_each(|p| stage.with(p, Process::resume));
+    sleep(JOBS_ALONE).await;
+    for sidecar in sidecars() {
+        stage.start(sidecar).await?;
     }
     Ok(())
 }

@@ -56,12 +56,24 @@ class SRSPersistenceService:
 		return engine.call(CLASS, "persist_single_review", response, user, season)
 
 	def get_persistence_status(self, job_id) -> dict:
-		"""State of a job. Not built yet: NotImplementedError (501)."""
+		"""What became of a job, by the journal and by RQ.
+
+		Returns:
+			job_id, status (queued, started, applied, failed, unknown), tries, error. A failed one is
+			tried again by itself while tries is below ``srs_journal_tries``. Unknown are jobs of
+			others and those that both have forgotten.
+
+		Raises UnavailableError (503) when MariaDB is away and RQ cannot tell.
+		"""
 		return engine.call(CLASS, "get_persistence_status", job_id)
 
 	def sweep(self) -> int:
 		"""Apply batches that no job has applied; how many. Raises UnavailableError without MariaDB."""
 		return engine.call(CLASS, "sweep")
+
+	def purge(self, seconds=60) -> dict:
+		"""Delete what is past its retention; rows by table. Nothing if that was done minutes ago."""
+		return engine.call(CLASS, "purge", seconds)
 
 	def _calculate_next_review(self, response) -> datetime.datetime:
 		"""When a question is due after this answer, as wall time of the site."""
@@ -125,6 +137,11 @@ def get_persistence_status(job_id) -> dict:
 def sweep() -> int:
 	"""See ``SRSPersistenceService.sweep``."""
 	return SRSPersistenceService().sweep()
+
+
+def purge(seconds=60) -> dict:
+	"""See ``SRSPersistenceService.purge``."""
+	return SRSPersistenceService().purge(seconds)
 
 
 @either_name

@@ -19,6 +19,9 @@ JOB = "memora_srs_sweep"
 TIMEOUT = 300
 BUDGET = 200
 
+# Seconds for deleting what is past its retention.
+PURGE_BUDGET = 60
+
 # Cache entry of Users renamed lately: old name to [new name, UTC epoch seconds of the renaming].
 RENAMED = "memora_srs_renamed"
 
@@ -36,7 +39,9 @@ def enqueue_sweep() -> None:
 
 
 def sweep() -> int:
-	"""Apply overdue reviews of this site; returns how many batches were applied.
+	"""Apply overdue reviews of this site, and delete what is past its retention.
+
+	Returns how many batches were applied.
 
 	Raises UnavailableError when MariaDB is away.
 	"""
@@ -47,6 +52,7 @@ def sweep() -> int:
 		applied += count
 		if not count:
 			break
+	engine.call("SRSPersistenceService", "purge", PURGE_BUDGET)
 	try:
 		_move_renamed()
 	except RedisError:

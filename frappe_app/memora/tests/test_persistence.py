@@ -109,10 +109,25 @@ class TestPersistence(MemoraTestCase):
 		self.assertIsNone(due.tzinfo)
 		self.assertGreater(due, now_datetime())
 
-	def test_the_state_of_a_job_is_not_built(self):
+	def test_what_became_of_a_job(self):
+		frappe.set_user(self.ann)
+		answer = reviews.submit_review_session([{"question_id": "q", "quality": 4}], "status-1")
+		frappe.set_user("Administrator")
+		job_id = answer["persistence_job_id"]
 		for place in (SRSPersistenceService(), srs_persistence):
-			with self.refused(NotImplementedError):
-				place.get_persistence_status("a job")
+			status = place.get_persistence_status(job_id)
+			self.assertIn(status["status"], ("queued", "started", "applied"))
+		srs_persistence.persist_review_batch(
+			[{"question_id": "q", "quality": 4}], self.ann, self.season, submission_id="status-1"
+		)
+		status = srs_persistence.get_persistence_status(job_id)
+		self.assertEqual((status["job_id"], status["status"], status["error"]), (job_id, "applied", None))
+		self.assertEqual(srs_persistence.get_persistence_status("a job")["status"], "unknown")
+
+	def test_what_is_past_its_retention_is_deleted_once_in_a_while(self):
+		frappe.db.sql("DELETE FROM memora_srs_state WHERE name = 'purge'")
+		frappe.db.commit()
+		self.assertEqual(set(srs_persistence.purge(1)), {"journal", "audit", "review_log"})
 
 	def test_constants_that_operators_know(self):
 		service = SRSPersistenceService

@@ -500,7 +500,7 @@ class Journal:
     def list(
         self,
         *,
-        states: Sequence[str] = (),
+        states: Sequence[str] | None = None,
         player: str | None = None,
         season: str | None = None,
         submission_id: str | None = None,
@@ -518,7 +518,7 @@ class Journal:
     def count(
         self,
         *,
-        states: Sequence[str] = (),
+        states: Sequence[str] | None = None,
         player: str | None = None,
         season: str | None = None,
         submission_id: str | None = None,
@@ -535,7 +535,7 @@ class Journal:
     def retry(
         self,
         *,
-        states: Sequence[str] = (),
+        states: Sequence[str] | None = None,
         player: str | None = None,
         season: str | None = None,
         submission_id: str | None = None,
@@ -553,7 +553,7 @@ class Journal:
         self,
         by: str,
         *,
-        states: Sequence[str] = (),
+        states: Sequence[str] | None = None,
         player: str | None = None,
         season: str | None = None,
         submission_id: str | None = None,
@@ -568,6 +568,7 @@ class Journal:
         Raises InvalidInputError as ``retry``.
         """
 
+@disjoint_base
 class Players:
     """What follows when a User is renamed or deleted, or a row is edited by hand."""
 

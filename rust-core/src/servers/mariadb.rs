@@ -1,6 +1,7 @@
 //! A bounded pool of connections to one MariaDB database.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -20,6 +21,8 @@ const IDLE: Duration = Duration::from_secs(60);
 pub struct MariaDb {
     opts: Opts,
     pool: ArcSwap<Pool>,
+    /// Whether a connection was asked for since the last rest.
+    used: AtomicBool,
 }
 
 impl MariaDb {
@@ -53,6 +56,7 @@ impl MariaDb {
         let opts = Opts::from(opts);
         Self {
             pool: ArcSwap::from_pointee(Pool::new(opts.clone())),
+            used: AtomicBool::new(false),
             opts,
         }
     }
@@ -70,6 +74,7 @@ impl MariaDb {
     /// # Errors
     /// `Unavailable` if none can be had within `limit`.
     pub async fn conn_within(&self, limit: Duration) -> Result<Conn> {
+        self.used.store(true, Ordering::Relaxed);
         let pool = self.pool.load_full();
         match timeout(limit, pool.get_conn()).await {
             Ok(conn) => conn.map_err(|e| {
@@ -109,6 +114,7 @@ impl MariaDb {
 
     /// Closes idle connections now, and those in use when they are given back.
     pub async fn rest(&self) {
+        self.used.store(false, Ordering::Relaxed);
         let pool = self.pool.swap(Arc::new(Pool::new(self.opts.clone())));
         // Waits for those in use; who dropped this future would only close them later.
         let _ = Pool::clone(&pool).disconnect().await;
@@ -128,6 +134,11 @@ impl MariaDb {
             };
             let _ = timeout(CHECKOUT_TIMEOUT, killed).await;
         });
+    }
+
+    /// Whether a connection was asked for since [`Self::rest`].
+    pub fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 
     /// Closes all connections, waiting for those in use.

@@ -191,6 +191,11 @@ impl Site {
         self.db.rest().await;
     }
 
+    /// Whether nothing was asked of the database since [`Self::rest`].
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.db.was_used()
+    }
+
     /// How long a request waits for what it could also believe from before.
     pub(super) fn moment(&self) -> Duration {
         self.config.srs.state_budget / 2

@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_millis(50);
 /// How long files must stay wrong before an open site is refused. Writing one takes
 /// far less.
 const GRACE: Duration = Duration::from_millis(250);
-/// How long after another site was asked for a site's background work has ended.
+/// How often a site that was left for another gives up what its background work opened.
 const REST: Duration = Duration::from_secs(5);
 
 /// What one process may use of the servers; its configuration files may say otherwise.
@@ -120,12 +120,14 @@ impl Sites {
         if let Some(before) = before {
             let last = Arc::clone(&self.last);
             tokio::spawn(async move {
-                before.rest().await;
-                // What it was doing in the background may have opened one more.
-                tokio::time::sleep(REST).await;
-                let now = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                if now.is_none_or(|now| !Arc::ptr_eq(&now, &before)) {
+                // What it still does in the background opens connections anew.
+                loop {
                     before.rest().await;
+                    tokio::time::sleep(REST).await;
+                    let now = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    if now.is_some_and(|now| Arc::ptr_eq(&now, &before)) || before.is_at_rest() {
+                        break;
+                    }
                 }
             });
         }

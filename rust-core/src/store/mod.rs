@@ -15,3 +15,4 @@ pub mod purge;
 pub mod question_info;
 mod rows;
 pub mod seasons;
+pub mod server;

@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use clap::Args;
-use memora_core::config::report;
+use memora_core::config::{SiteReport, report};
+use memora_core::servers::mariadb::MariaDb;
+use memora_core::store::server;
 
 use crate::cli::Bench;
 
@@ -22,7 +24,13 @@ pub(crate) struct CheckConfig {
 impl CheckConfig {
     /// Fails if the engine would refuse a site.
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let reports = report(&self.bench.sites_path, self.site.as_deref())?;
+        let mut reports = report(&self.bench.sites_path, self.site.as_deref())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        for report in reports.iter_mut().filter(|report| report.ok) {
+            runtime.block_on(ask_servers(&self.bench, report));
+        }
         let mut out = std::io::stdout().lock();
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&reports)?)?;
@@ -42,5 +50,25 @@ impl CheckConfig {
             let error = memora_core::Error::config(format!("refused: {}", refused.join(", ")));
             Err(error.into())
         }
+    }
+}
+
+/// Adds what the site's database says about itself.
+async fn ask_servers(bench: &Bench, report: &mut SiteReport) {
+    let asked = async {
+        let config = memora_core::config::load(&bench.sites_path, &report.site)?;
+        let db = MariaDb::new(&config.db, 1);
+        let problems = server::problems(&db).await;
+        db.close().await;
+        problems
+    };
+    match asked.await {
+        Ok(problems) => {
+            report.ok = problems.is_empty();
+            report.problems.extend(problems);
+        }
+        Err(error) => report.warnings.push(format!(
+            "{error}: whether it is set up as the engine needs it was not looked at"
+        )),
     }
 }

@@ -67,6 +67,9 @@ pub enum Deed {
     /// A program loses both Redis, and after a tenth of the time its life, with all that
     /// it knew.
     Isolate(Program),
+    /// MariaDB hangs, workers stand still; then the sidecars die, and only when all jobs
+    /// have had their time they are started again.
+    DieWithoutJournal,
     /// The declared double fault: MariaDB is away, and the queue and the host's disk with
     /// the spool are lost.
     LoseBoth,
@@ -139,7 +142,7 @@ fn any(dice: &mut Dice, double_fault: bool) -> Planned {
 }
 
 fn deed(dice: &mut Dice) -> Deed {
-    match dice.below(20) {
+    match dice.below(21) {
         0..=1 => Deed::KillProgram(program(dice)),
         2..=3 => Deed::StopProgram(program(dice)),
         4..=6 => Deed::KillServer(server(dice)),
@@ -149,7 +152,8 @@ fn deed(dice: &mut Dice) -> Deed {
         13 => Deed::OldDump,
         14..=17 => Deed::Link(program(dice), server(dice), network(dice)),
         18 => Deed::SlowMariaDb(dice.between(100, 1500) as u64),
-        _ => Deed::StopWorkers,
+        19 => Deed::StopWorkers,
+        _ => Deed::DieWithoutJournal,
     }
 }
 
@@ -185,7 +189,12 @@ fn aimed(rule: &str, dice: &mut Dice) -> Planned {
         // All are cold at once; without workers nothing is mended.
         "no_dirty" => (vec![Deed::StopWorkers, Deed::Wipe], 4000),
         "two_snapshots" => (vec![Deed::Evict], 5000),
-        "no_token" => (vec![Deed::StopServer(Server::MariaDb)], 4000),
+        // One sidecar acknowledges without the journal what the other then writes there.
+        "no_token" => {
+            let lone = Program::Sidecar(dice.below(SIDECARS));
+            let hang = Deed::Link(lone, Server::MariaDb, Network::Hang);
+            (vec![hang, Deed::StopWorkers], 5000)
+        }
         "no_instance" => (vec![Deed::OldDump], 2000),
         "ack_before_journal" => {
             let both = [Server::MariaDb, Server::Queue];
@@ -227,12 +236,12 @@ impl Deed {
             Self::SlowMariaDb(_) => vec![Hit::MariaDb],
             Self::StopWorkers => vec![Hit::Worker],
             Self::Isolate(program) => vec![hit(program), Hit::Cache, Hit::Queue],
-            Self::LoseBoth => {
+            Self::LoseBoth | Self::DieWithoutJournal => {
                 let sidecars = (0..SIDECARS).map(Hit::Sidecar);
-                [Hit::MariaDb, Hit::Queue, Hit::Worker]
-                    .into_iter()
-                    .chain(sidecars)
-                    .collect()
+                let mut hits = vec![Hit::MariaDb, Hit::Worker];
+                hits.extend((self == Self::LoseBoth).then_some(Hit::Queue));
+                hits.extend(sidecars);
+                hits
             }
         }
     }
@@ -243,6 +252,7 @@ impl Deed {
             Self::KillServer(server) | Self::StopServer(server) => vec![server.into()],
             Self::OldDump => vec![Hit::Cache],
             Self::LoseBoth => vec![Hit::MariaDb, Hit::Queue],
+            Self::DieWithoutJournal => vec![Hit::MariaDb],
             _ => Vec::new(),
         }
     }
@@ -269,6 +279,7 @@ impl Deed {
             Self::SlowMariaDb(_) => "slow MariaDB".to_owned(),
             Self::StopWorkers => "stop workers".to_owned(),
             Self::Isolate(program) => format!("isolate {}", program.kind()),
+            Self::DieWithoutJournal => "sidecars die without MariaDB".to_owned(),
             Self::LoseBoth => "declared double fault".to_owned(),
         }
     }

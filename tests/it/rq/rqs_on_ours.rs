@@ -24,6 +24,7 @@ with_each_rq!(
     jobs_of_others_are_not_looked_after,
     a_job_is_stopped_as_rq_stops_it,
     rqs_commands_are_heard,
+    beside_rqs_worker_each_job_is_done_once,
 );
 
 /// Enqueues one job the way Frappe does, under this id.
@@ -317,6 +318,45 @@ async fn a_job_is_stopped_as_rq_stops_it(rq: Rq) {
     assert_eq!(
         job["exc_info"],
         "Job stopped by user, work-horse terminated."
+    );
+    assert_no_runs(&rq).await;
+}
+
+async fn beside_rqs_worker_each_job_is_done_once(rq: Rq) {
+    let jobs: Vec<Value> = (0..40)
+        .map(|n| {
+            let id = format!("theirs-{n}");
+            let call = call_kwargs("ann@example.com", &id);
+            json!({"job_id": id, "kwargs": job_kwargs(SITE, &call)})
+        })
+        .collect();
+    rq.tool("enqueue", Some(json!(jobs))).await;
+    let worker = rq.worker();
+    worker.register(now()).await.unwrap();
+    let ours = async {
+        let mut done = 0;
+        loop {
+            let jobs = worker.take(3, now()).await.unwrap();
+            if jobs.is_empty() {
+                return done;
+            }
+            done += jobs.len();
+            let result = json!(null);
+            let jobs = jobs.iter().map(|job| (job, &result));
+            worker.finish_all(jobs, now()).await.unwrap();
+            // Theirs forks for each job, and is to get some.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    };
+    let (done, _) = tokio::join!(ours, rq.tool("burst", None));
+    let mut redis = rq.db.connection().await;
+    let theirs: usize = ask(&mut redis, &["LLEN", "test:calls"]).await;
+    assert_eq!(done + theirs, 40);
+    let shown = rq.show().await;
+    assert_eq!(shown["finished"].as_array().unwrap().len(), 40);
+    assert_eq!(
+        (&shown["queued"], &shown["started"]),
+        (&json!([]), &json!([]))
     );
     assert_no_runs(&rq).await;
 }

@@ -282,7 +282,14 @@ pub async fn retry(db: &MariaDb, player: &[u8], submission: &[u8]) -> Result<boo
     let mut conn = db.conn().await?;
     conn.exec_drop(include_str!("retry.sql"), (player, submission))
         .await?;
-    Ok(conn.affected_rows() > 0)
+    if conn.affected_rows() > 0 {
+        return Ok(true);
+    }
+    // Nor is a row affected that is as if nobody had tried it.
+    let sql = "SELECT 1 FROM memora_srs_journal WHERE player = ? AND submission_id = ? \
+               AND applied_at IS NULL AND state <> 'dismissed'";
+    let found: Option<u8> = conn.exec_first(sql, (player, submission)).await?;
+    Ok(found.is_some())
 }
 
 /// What is written about a row that is dismissed.

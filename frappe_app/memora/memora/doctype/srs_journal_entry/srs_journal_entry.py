@@ -1,0 +1,154 @@
+"""The journal in Desk: a virtual DocType, whose rows are the engine's.
+
+Its name is ``<submission id>:<player>``. Nothing is edited here; a row is retried or dismissed.
+"""
+
+import datetime
+import json
+
+import frappe
+from frappe import _
+from frappe.model.document import Document
+from frappe.utils import cint, convert_utc_to_system_timezone, make_filter_dict
+
+from memora.services import srs_journal
+
+DOCTYPE = "SRS Journal Entry"
+
+# What the list can be filtered by, one value each.
+FIELDS = ("player", "season", "submission_id")
+
+
+class SRSJournalEntry(Document):
+	"""One accepted submit, as the journal has it."""
+
+	def load_from_db(self):
+		"""Read the row, with its answers."""
+		_administrators_only()
+		submission_id, player = _key(self.name)
+		row = srs_journal.journal_show(player, submission_id)
+		super(Document, self).__init__(_shown(row))
+
+	@staticmethod
+	def get_list(args):
+		"""Rows as the list view asks for them, unapplied ones oldest first."""
+		_administrators_only()
+		args = frappe._dict(args)
+		rows = srs_journal.journal_list(
+			start=cint(args.start or args.limit_start),
+			limit=min(cint(args.page_length or args.limit_page_length) or 20, 1000),
+			**_which(args.filters),
+		)
+		return [_shown(row) for row in rows]
+
+	@staticmethod
+	def get_count(args):
+		"""How many rows the list has in all."""
+		_administrators_only()
+		return srs_journal.journal_count(**_which(frappe._dict(args).filters))
+
+	@staticmethod
+	def get_stats(args):
+		"""No statistics: every row is another."""
+		return {}
+
+	def db_insert(self, *args, **kwargs):
+		"""Refused: rows are made by submits."""
+		self._refuse()
+
+	def db_update(self, *args, **kwargs):
+		"""Refused: what was accepted stays as it is."""
+		self._refuse()
+
+	def delete(self, *args, **kwargs):
+		"""Refused: a row is dismissed instead."""
+		self._refuse()
+
+	def _refuse(self):
+		frappe.throw(_("Submits are retried or dismissed, and nothing else"), exc=frappe.PermissionError)
+
+
+@frappe.whitelist(methods=["POST"])
+def retry(names):
+	"""Have these rows tried again by the next sweep; System Manager only. Returns how many."""
+	return _change(srs_journal.journal_retry, names)
+
+
+@frappe.whitelist(methods=["POST"])
+def dismiss(names):
+	"""Give these rows up for good; System Manager only. Returns how many."""
+	return _change(srs_journal.journal_dismiss, names)
+
+
+def _change(change, names):
+	_administrators_only()
+	names = json.loads(names) if isinstance(names, str) and names.startswith("[") else names
+	names = [names] if isinstance(names, str) else names
+	changed = 0
+	for name in names:
+		submission_id, player = _key(name)
+		done = change(submission_id=submission_id, player=player)
+		changed += len(done["entries"])
+		for _player, submission_id, why in done["skipped"]:
+			frappe.msgprint(f"{submission_id}: {why}")
+	return changed
+
+
+def _administrators_only():
+	"""PermissionError (403) for everybody else. Frappe's ``only_for`` lets everybody in during tests."""
+	if "System Manager" not in frappe.get_roles():
+		frappe.throw(_("Only a System Manager may do this"), exc=frappe.PermissionError)
+
+
+def _key(name):
+	"""Submission id and player. Raises DoesNotExistError (404) for what is no name of a row."""
+	submission_id, colon, player = str(name).partition(":")
+	if not colon or not player:
+		frappe.throw(_("{0} {1} not found").format(_(DOCTYPE), name), exc=frappe.DoesNotExistError)
+	return submission_id, player
+
+
+def _which(filters) -> dict:
+	"""The engine's filter for Desk's. Raises ValidationError (417) for what it cannot do."""
+	which = {}
+	for field, condition in make_filter_dict(filters or []).items():
+		operator, value = condition if isinstance(condition, (list, tuple)) else ("=", condition)
+		if field == "state" and operator in ("=", "in"):
+			states = value.split(",") if isinstance(value, str) else value
+			which["states"] = [state.strip() for state in states if state and state.strip()]
+		elif field in FIELDS and operator == "=":
+			which[field] = value
+		elif field == "name" and operator == "=":
+			which["submission_id"], which["player"] = _key(value)
+		else:
+			frappe.throw(_("The journal cannot be filtered by {0} {1}").format(field, operator))
+	return which
+
+
+def _shown(row) -> dict:
+	"""A row as Desk shows it, in the site's time."""
+	created = _wall(row["created_at"])
+	return frappe._dict(
+		row,
+		doctype=DOCTYPE,
+		name=f"{row['submission_id']}:{row['player']}",
+		creation=created,
+		modified=created,
+		owner=row["player"],
+		modified_by=row["player"],
+		docstatus=0,
+		idx=0,
+		created_at=created,
+		applied_at=_wall(row["applied_at"]),
+		next_try_at=_wall(row["next_try_at"]),
+		cached_at=_wall(row.get("cached_at")),
+		payload=json.dumps(row.get("payload"), indent=1, ensure_ascii=False),
+	)
+
+
+def _wall(moment):
+	"""UTC of the engine as the site's wall time."""
+	if not moment:
+		return None
+	utc = datetime.datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%fZ")
+	return convert_utc_to_system_timezone(utc).replace(tzinfo=None)

@@ -1,0 +1,115 @@
+"""The journal in Desk: what an operator sees of accepted answers, and does to them."""
+
+import json
+import time
+
+import frappe
+from frappe.desk import reportview
+
+from memora.memora.doctype.srs_journal_entry import srs_journal_entry as desk
+from memora.services import srs_journal
+from memora.services.srs_persistence import SRSPersistenceService
+from memora.tests.real_site import MemoraTestCase
+
+DOCTYPE = "SRS Journal Entry"
+
+
+def payload():
+	"""One answer, given now, due in some days."""
+	now = int(time.time() * 1_000_000)
+	item = {
+		"question_id": "q",
+		"quality": 4,
+		"new_stability": 2.0,
+		"new_next_review_date": "2036-01-01T00:00:00",
+		"due_us": now + 3 * 86_400_000_000,
+		"last_review_us": now,
+		"review_version": now,
+	}
+	return {"v": 1, "door": "python", "at": now, "items": [item]}
+
+
+class TestJournal(MemoraTestCase):
+	active = True
+
+	def setUp(self):
+		super().setUp()
+		self.ann = self.student()
+		# Without a job, which a worker of the bench would run.
+		frappe.db.sql(
+			"""INSERT INTO memora_srs_journal (player, submission_id, attempt, fingerprint, season,
+			payload, state, tries, error, next_try_at)
+			VALUES (%s, 'given-up', %s, %s, %s, %s, 'failed', 12, 'no room', '9999-12-31')""",
+			(self.ann, b"a" * 16, b"f" * 32, self.season, json.dumps(payload())),
+		)
+		frappe.db.commit()
+		self.name = f"given-up:{self.ann}"
+
+	def state(self):
+		return srs_journal.journal_show(self.ann, "given-up")["state"]
+
+	def listed(self, **filters):
+		"""The list as Desk asks for it."""
+		wanted = [[DOCTYPE, field, "=", value] for field, value in filters.items()]
+		frappe.local.form_dict = frappe._dict(
+			doctype=DOCTYPE,
+			fields=json.dumps([f"`tab{DOCTYPE}`.`name`"]),
+			filters=json.dumps(wanted),
+			start=0,
+			page_length=20,
+		)
+		return reportview.get_list(), reportview.get_count()
+
+	def test_the_list_and_the_form(self):
+		rows, count = self.listed(player=self.ann, state="failed")
+		self.assertEqual(([row["name"] for row in rows], count), ([self.name], 1))
+		self.assertEqual((rows[0]["tries"], rows[0]["error"]), (12, "no room"))
+		self.assertEqual(self.listed(player=self.ann, state="applied"), ([], 0))
+		doc = frappe.get_doc(DOCTYPE, self.name)
+		self.assertEqual((doc.player, doc.season, doc.state), (self.ann, self.season, "failed"))
+		self.assertEqual(json.loads(doc.payload)["items"][0]["question_id"], "q")
+		self.assertIsNone(doc.next_try_at)
+		for name in (f"none:{self.ann}", "nonsense"):
+			with self.refused(frappe.DoesNotExistError):
+				frappe.get_doc(DOCTYPE, name)
+
+	def test_a_submit_is_retried_and_applied_by_the_next_sweep(self):
+		self.assertEqual(desk.retry(json.dumps([self.name])), 1)
+		self.assertEqual(self.state(), "pending")
+		frappe.db.sql(
+			"UPDATE memora_srs_journal SET created_at = created_at - INTERVAL 1 DAY WHERE player = %s",
+			(self.ann,),
+		)
+		frappe.db.commit()
+		SRSPersistenceService().sweep()
+		self.assertEqual(set(self.rows(self.ann)), {"q"})
+
+	def test_a_dismissed_submit_is_in_the_error_log(self):
+		self.assertEqual(desk.dismiss([self.name]), 1)
+		self.assertEqual(self.state(), "dismissed")
+		frappe.db.rollback()
+		log = {
+			"method": "SRSPersistenceService",
+			"error": ["like", f"Dismissed by Administrator:%{self.ann}%"],
+		}
+		self.addCleanup(frappe.db.delete, "Error Log", log)
+		self.assertTrue(frappe.db.exists("Error Log", log))
+		self.assertEqual(desk.retry(self.name), 0)
+		self.assertEqual(self.rows(self.ann), {})
+
+	def test_only_a_system_manager_may(self):
+		doc = frappe.get_doc(DOCTYPE, self.name)
+		for method in (doc.save, doc.delete):
+			with self.assertRaises(frappe.PermissionError):
+				method()
+		frappe.set_user(self.ann)
+		for refused in (
+			lambda: desk.retry(self.name),
+			lambda: desk.dismiss([self.name]),
+			lambda: self.listed(player=self.ann),
+			lambda: frappe.get_doc(DOCTYPE, self.name),
+		):
+			with self.assertRaises(frappe.PermissionError):
+				refused()
+		frappe.set_user("Administrator")
+		self.assertEqual(self.state(), "failed")
