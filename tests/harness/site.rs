@@ -120,6 +120,16 @@ impl TestSite {
         db.close().await;
     }
 
+    /// How to connect to the database as the site's own user, past the pool.
+    pub fn db_opts(&self) -> Opts {
+        db_opts(
+            self.mariadb.port(),
+            &self.db_name,
+            &self.db_password,
+            PoolOpts::default(),
+        )
+    }
+
     /// Runs one statement; says how many rows it changed.
     ///
     /// # Panics
@@ -450,16 +460,7 @@ impl Builder {
         let pool = PoolOpts::default()
             .with_constraints(PoolConstraints::new(0, 8).unwrap_or_default())
             .with_inactive_connection_ttl(std::time::Duration::from_secs(60));
-        let db = Pool::new(Opts::from(
-            OptsBuilder::default()
-                .ip_or_hostname("127.0.0.1")
-                .tcp_port(mariadb.port())
-                .user(Some(&db_name))
-                .pass(Some(&db_password))
-                .db_name(Some(&db_name))
-                .prefer_socket(false)
-                .pool_opts(pool),
-        ));
+        let db = Pool::new(db_opts(mariadb.port(), &db_name, &db_password, pool));
         let bench = scratch::new_dir("bench")?;
         let site = TestSite {
             name: format!("site{n}.test"),
@@ -483,6 +484,18 @@ impl Builder {
         }
         Ok(site)
     }
+}
+
+fn db_opts(port: u16, name: &str, password: &str, pool: PoolOpts) -> Opts {
+    let opts = OptsBuilder::default()
+        .ip_or_hostname("127.0.0.1")
+        .tcp_port(port)
+        .user(Some(name))
+        .pass(Some(password))
+        .db_name(Some(name))
+        .prefer_socket(false)
+        .pool_opts(pool);
+    Opts::from(opts)
 }
 
 fn merge(into: &mut Value, extra: &Map<String, Value>) {

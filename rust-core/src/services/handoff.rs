@@ -246,7 +246,8 @@ async fn without_journal(
         let (entries, submission) = (site.unjournaled.clone(), submission.clone());
         async move { entries.note(&submission, UtcMicros::now()).await }
     });
-    let spooled = timeout(SPOOL_BUDGET, site.spool.append(&json));
+    let spool_budget = SPOOL_BUDGET.max(site.config.srs.journal_budget);
+    let spooled = timeout(spool_budget, site.spool.append(&json));
     let (noted, spooled) = tokio::join!(noted, spooled);
     match noted {
         Some(Ok(Noted::Yes)) => {}

@@ -316,13 +316,21 @@ pub(super) async fn applied(site: &Site, rows: &[(SubmissionKey, Season, Attempt
 /// # Errors
 /// `Unavailable` if a server is away: what is left is found by the next look.
 pub async fn look(site: &Site) -> Result<usize> {
-    let spooled = spooled(site).await?;
+    // Neither waits for the other: a folder that cannot be read says nothing about the
+    // queue, which may have all the same submits.
+    let spooled = spooled(site).await;
+    let noted = noted(site).await;
+    Ok(spooled? + noted?)
+}
+
+/// Makes rows of the oldest entries on the queue's Redis.
+async fn noted(site: &Site) -> Result<usize> {
     let entries = site.unjournaled.oldest(ROWS).await?;
     site.unjournaled_memory
         .site_has_some
         .store(!entries.is_empty(), Ordering::Relaxed);
     take_in(site, &entries, LOOK_PATIENCE).await?;
-    Ok(spooled + entries.len())
+    Ok(entries.len())
 }
 
 /// Empties the spool files of this host that no process writes.

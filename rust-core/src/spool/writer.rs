@@ -246,6 +246,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_full_disk_is_no_yes_and_one_with_room_again_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::new(folder.path().join("spool"));
+        spool.append(b"one").await.unwrap();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        lock(&spool.file).as_mut().unwrap().file = full;
+        let error = spool.append(b"two").await.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Unavailable);
+        spool.append(b"three").await.unwrap();
+        spool.let_go();
+        let mut found = payloads(&folder.path().join("spool"));
+        found.sort();
+        assert_eq!(found, [&b"one"[..], b"three"]);
+    }
+
+    #[tokio::test]
     async fn after_a_write_that_failed_half_way_the_next_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::new(folder.path().join("spool"));
