@@ -59,7 +59,7 @@ plants! {
     a_write_that_no_fill_hears_of_is_found: "no_dirty", "0.5", ["stale"];
     a_marker_without_instance_is_found: "no_instance", "0.5", ["stale"];
     an_acknowledgement_before_the_journal_is_found: "ack_before_journal", "0.5", ["lost"];
-    a_submission_without_a_token_is_found: "no_token", "0.6", ["doubled"];
+    a_submission_without_a_token_is_found: "no_token", "0.7", ["doubled"];
     an_order_by_wall_time_is_found: "wall_time", "0.5", ["lost"];
     a_worker_that_does_not_show_again_is_found: "no_reassert", "0.8", ["stale"];
 }
