@@ -4,12 +4,14 @@
 //!
 //! | file | asks |
 //! |---|---|
+//! | `attempts` | several attempts at one submission while the journal takes nothing |
 //! | `cells` | one line of the table: what is answered, and what is there afterwards |
 //! | `raw` | answers whose state before could not be had in time |
 //! | `servers` | what can be done to the servers |
 //! | `survivors` | submits whose process died before they had a row |
 //! | `table` | the lines |
 
+mod attempts;
 mod cells;
 mod raw;
 mod servers;

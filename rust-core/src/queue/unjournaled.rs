@@ -143,7 +143,8 @@ impl Unjournaled {
     /// else from its job. One round trip.
     ///
     /// # Errors
-    /// `Unavailable` if the queue Redis is away.
+    /// `Unavailable` if the queue Redis is away; another kind if there is something that
+    /// cannot be read: it may have been acknowledged.
     pub async fn winner(&self, ours: &Submission, attempt: Attempt) -> Result<Option<Submission>> {
         let key = &ours.key;
         let name = job_id::schedule_hash(&key.player, &ours.season);
@@ -157,11 +158,15 @@ impl Unjournaled {
             .arg(keys::job(&job));
         type Reply = (Option<Vec<u8>>, HashMap<String, Vec<u8>>);
         let (entry, hash): Reply = self.redis.pipeline(&pipeline).await?;
-        let entry = entry.and_then(|entry| read(&entry).ok());
-        let job = || PersistCall::from_hash(&job, &hash)?.submission().ok();
-        Ok(entry
-            .or_else(job)
-            .filter(|found| found.key == *key && found.attempt == attempt))
+        let found = match entry {
+            Some(entry) => Some(read(&entry)?),
+            None if hash.is_empty() => None,
+            None => match PersistCall::from_hash(&job, &hash) {
+                Some(call) => Some(call.submission()?),
+                None => return Err(Error::internal("A job of ours cannot be read")),
+            },
+        };
+        Ok(found.filter(|found| found.key == *key && found.attempt == attempt))
     }
 
     /// Takes out the entries of submissions that the journal has. One round trip.

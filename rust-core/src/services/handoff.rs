@@ -100,20 +100,23 @@ impl Default for Handoffs {
 /// `Conflict` if the id was used for other answers; `Unavailable` if it is not known to be
 /// durable.
 pub(super) async fn hand_off(site: &Arc<Site>, ours: Submission) -> Result<Submission> {
-    let queued = enqueue(site, &ours).await;
+    let wait_for_journal = site.handoffs.journal.waiting();
+    let queued = enqueue(site, &ours, wait_for_journal).await;
     // What is to be written: ours, unless another attempt at it is known to be ahead.
     let mut ahead_unread = false;
     let submission = match &queued {
-        Ok(queued) if queued.winner != ours.attempt => {
-            let ahead = ahead(site, &ours, queued).await;
-            ahead_unread = ahead.is_none();
-            match ahead {
-                Some(ahead) => same_answers(ahead, &ours)?,
+        Ok(queued) if queued.winner != ours.attempt => match ahead(site, &ours, queued).await {
+            Ok(Some(ahead)) => same_answers(ahead, &ours)?,
+            Ok(None) => {
                 // Its job is done and forgotten, so its row is there; or it died before
                 // anything of it could be read, so nobody was told that it counts.
-                None => ours,
+                ahead_unread = true;
+                ours
             }
-        }
+            // It may have been acknowledged and shown, and ours computed on top of that:
+            // only its row can tell.
+            Err(_) => return winner(site, &ours).await,
+        },
         Ok(_) => ours,
         Err(error) => {
             tracing::warn!(
@@ -124,7 +127,7 @@ pub(super) async fn hand_off(site: &Arc<Site>, ours: Submission) -> Result<Submi
             ours
         }
     };
-    let journaled = if site.handoffs.journal.waiting() {
+    let journaled = if wait_for_journal {
         let journaled = write_journal(site, &submission, site.config.srs.journal_budget).await;
         site.handoffs.journal.report(journaled.is_ok());
         journaled
@@ -151,12 +154,13 @@ fn unreadable() -> Error {
     Error::unavailable("The same answers are being stored", COME_BACK)
 }
 
-async fn enqueue(site: &Site, submission: &Submission) -> Result<Enqueued> {
+async fn enqueue(site: &Site, submission: &Submission, journal_may_do: bool) -> Result<Enqueued> {
     let queue = &site.handoffs.queue;
-    let patience = match queue.waiting() {
-        true => site.config.srs.journal_budget,
+    let patience = if queue.waiting() || !journal_may_do {
+        site.config.srs.journal_budget
+    } else {
         // It is tried all the same.
-        false => Duration::ZERO,
+        Duration::ZERO
     };
     let (producer, submission) = (site.producer.clone(), submission.clone());
     let queued = bounded::within(patience, async move { producer.enqueue(&submission).await });
@@ -170,13 +174,16 @@ async fn enqueue(site: &Site, submission: &Submission) -> Result<Enqueued> {
     queued
 }
 
-/// The attempt that holds the token, as far as it can be read.
-async fn ahead(site: &Site, ours: &Submission, queued: &Enqueued) -> Option<Submission> {
+/// The attempt that holds the token; `None` if nothing of it is there.
+///
+/// # Errors
+/// `Unavailable` if that cannot be said.
+async fn ahead(site: &Site, ours: &Submission, queued: &Enqueued) -> Result<Option<Submission>> {
     let (entries, ours, attempt) = (site.unjournaled.clone(), ours.clone(), queued.winner);
     let found = bounded::within(winner_budget(site), async move {
         entries.winner(&ours, attempt).await
     });
-    found.await.and_then(Result::ok).flatten()
+    found.await.unwrap_or_else(|| Err(unreadable()))
 }
 
 fn winner_budget(site: &Site) -> Duration {

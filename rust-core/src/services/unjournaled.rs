@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Site, bounded};
+use super::{Site, bounded, report};
 use crate::batch::{Attempt, Batch, Submission, SubmissionKey};
 use crate::queue::{Journaled, Settled};
 use crate::servers::mariadb::MariaDb;
 use crate::store::journal;
-use crate::types::{Player, Season};
+use crate::types::{Player, Season, UtcMicros};
 use crate::{Error, ErrorKind, Result, failpoint, spool};
 
 /// How long who reads waits for the queue's Redis.
@@ -346,6 +346,10 @@ async fn spooled(site: &Site) -> Result<usize> {
             let mut submissions = Vec::with_capacity(file.payloads.len());
             for payload in &file.payloads {
                 match Submission::from_json(payload) {
+                    Ok(submission) if is_stale(site, &submission) => {
+                        file.stays = true;
+                        left_alone(site, file.path(), &submission).await;
+                    }
                     Ok(submission) => submissions.push(submission),
                     Err(error) => {
                         tracing::error!(
@@ -354,7 +358,7 @@ async fn spooled(site: &Site) -> Result<usize> {
                             ?error,
                             "A spooled submit cannot be read"
                         );
-                        file.damaged = true;
+                        file.stays = true;
                     }
                 }
             }
@@ -369,6 +373,23 @@ async fn spooled(site: &Site) -> Result<usize> {
             blocking(move || file.remove()).await?;
         }
     }
+}
+
+/// Whether the journal may have forgotten it, and with it whether it was applied: a file of
+/// a host that was away for weeks.
+fn is_stale(site: &Site, submission: &Submission) -> bool {
+    let days = i64::from(site.config.srs.journal_days - 1);
+    submission.batch.at < UtcMicros::now().plus_seconds(-days * 86_400).0
+}
+
+async fn left_alone(site: &Site, path: &std::path::Path, submission: &Submission) {
+    let id = submission.key.submission.as_str();
+    let message = format!(
+        "A submit in {} is so old that it may have been applied and forgotten: it is not \
+         applied by itself",
+        path.with_extension("kept").display()
+    );
+    report::not_applied(site, id, &Error::invalid(message)).await;
 }
 
 async fn blocking<T: Send + 'static>(

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::{ENDING, format, sync_folder, try_lock};
 
+/// How files are called that stay for an operator.
+const KEPT: &str = "kept";
 /// Files taken over at once: each may be eight megabytes.
 const FILES: usize = 4;
 
@@ -17,8 +19,9 @@ pub struct Leftover {
     _file: File,
     /// What was kept, in order.
     pub payloads: Vec<Vec<u8>>,
-    /// Whether something in it cannot be read.
-    pub damaged: bool,
+    /// Whether it stays when it is ended, for an operator: something in it cannot be read,
+    /// or is not for us to decide.
+    pub stays: bool,
 }
 
 impl Leftover {
@@ -27,14 +30,14 @@ impl Leftover {
         &self.path
     }
 
-    /// Ends it: everything in it is elsewhere now. A damaged one stays, under a name that
-    /// nobody looks for, for an operator.
+    /// Ends it: everything in it is elsewhere now, unless it [stays](Self::stays), under a
+    /// name that nobody looks for.
     ///
     /// # Errors
     /// The file system's: it will be found again.
     pub fn remove(self) -> io::Result<()> {
-        if self.damaged {
-            fs::rename(&self.path, self.path.with_extension("damaged"))?;
+        if self.stays {
+            fs::rename(&self.path, self.path.with_extension(KEPT))?;
         } else {
             fs::remove_file(&self.path)?;
         }
@@ -99,7 +102,7 @@ fn one(path: &Path) -> io::Result<Option<Leftover>> {
     Ok(Some(Leftover {
         path: path.to_owned(),
         payloads: contents.payloads.iter().map(|p| p.to_vec()).collect(),
-        damaged: contents.damaged,
+        stays: contents.damaged,
         _file: file,
     }))
 }

@@ -20,6 +20,8 @@
 //!
 //! - No false yes: a write or sync that failed ends the file. What is in it and whole is
 //!   still taken over; the next record goes into a new one.
+//! - A file in which something cannot be read, or that is so old that the journal may have
+//!   forgotten its submits, stays as `.kept` for an operator.
 //! - The folder is of one site and on a local disk. A full, read-only or missing one makes
 //!   this hand-off unavailable, and nothing else.
 
