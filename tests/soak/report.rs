@@ -234,7 +234,8 @@ pub(crate) fn write_evidence(file: &Path, evidence: &Evidence, verdict: &Verdict
         .iter()
         .flat_map(|(_, findings)| findings.iter().map(|f| f.player.as_str()))
         .collect();
-    let concerns = |player: &str| players.contains(player);
+    // Without findings: of everybody.
+    let concerns = |player: &str| players.is_empty() || players.contains(player);
     let mut lines: Vec<(i64, String)> = Vec::new();
     for (kind, findings) in &findings {
         lines.extend(

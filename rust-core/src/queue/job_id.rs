@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::batch::Submission;
+use crate::failpoint;
 use crate::types::{Player, Season, SubmissionId};
 
 /// Hex digits of the hash in a job id.
@@ -81,8 +83,12 @@ fn job_id(site: &str, rq_major: u32, kind: &str, parts: &[&str]) -> String {
 }
 
 /// Names a submission within a site, for its token.
-pub(super) fn token_hash(player: &Player, submission: &SubmissionId) -> String {
-    let mut hash = hash(&[player.as_str(), submission.as_str()]);
+pub(super) fn token_of(submission: &Submission) -> String {
+    if failpoint::planted("no_token") {
+        return submission.attempt.to_hex();
+    }
+    let key = &submission.key;
+    let mut hash = hash(&[key.player.as_str(), key.submission.as_str()]);
     hash.truncate(TOKEN_DIGITS);
     hash
 }

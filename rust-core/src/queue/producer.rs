@@ -9,7 +9,7 @@ use crate::batch::{Attempt, Submission};
 use crate::config::{RqConfig, SiteConfig};
 use crate::servers::redis::RedisLink;
 use crate::types::{Player, Season, UtcMicros};
-use crate::{Error, Result, failpoint};
+use crate::{Error, Result};
 
 static ENQUEUE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/enqueue.lua")));
@@ -225,7 +225,6 @@ impl Producer {
         now: UtcMicros,
         mode: &str,
     ) -> Result<(Attempt, String)> {
-        let key = &submission.key;
         let id = self.job_id(submission);
         let data = job::encode_data(&self.site, &id, submission)?;
         let created_at = UtcMicros(submission.batch.at);
@@ -238,10 +237,7 @@ impl Producer {
             created_at,
             now,
         );
-        let mut token = job_id::token_hash(&key.player, &key.submission);
-        if failpoint::planted("no_token") {
-            token = submission.attempt.to_hex();
-        }
+        let token = job_id::token_of(submission);
         let entry = Entry {
             id: &id,
             fields: &fields,

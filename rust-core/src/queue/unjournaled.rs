@@ -96,7 +96,7 @@ impl Unjournaled {
     pub async fn note(&self, submission: &Submission, now: UtcMicros) -> Result<Noted> {
         let key = &submission.key;
         let name = job_id::schedule_hash(&key.player, &submission.season);
-        let token = job_id::token_hash(&key.player, &key.submission);
+        let token = job_id::token_of(submission);
         let attempt = submission.attempt.to_hex();
         let entry = [attempt.as_bytes(), &submission.to_json()?].concat();
         let mut call = NOTE.key(keys::token(&self.site, &token));

@@ -193,7 +193,7 @@ fn aimed(rule: &str, dice: &mut Dice) -> Planned {
         "no_token" => {
             let lone = Program::Sidecar(dice.below(SIDECARS));
             let hang = Deed::Link(lone, Server::MariaDb, Network::Hang);
-            (vec![hang, Deed::StopWorkers], 5000)
+            (vec![hang, Deed::StopWorkers], 12_000)
         }
         "no_instance" => (vec![Deed::OldDump], 2000),
         "ack_before_journal" => {

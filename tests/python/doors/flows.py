@@ -90,11 +90,11 @@ def through_both_doors(view: View, ask: Ask, stage: dict[str, Any]) -> int:
 
 
 def unavailable(view: View, ask: Ask, stage: dict[str, Any]) -> int:
-    """The journal is locked: both doors answer 503, when to come back and with what; then once."""
+    """Journal and queue are away: both doors answer 503, when to come back and with what; then once."""
     student = Student(view, ask, stage, "ann")
 
     def refused() -> None:
-        with view.journal_locked():
+        with view.journal_locked(), view.frozen("redis-queue"):
             args = {
                 "responses": [{"question_id": "Neu-503", "quality": 4}],
                 "submission_id": "doors-503",
@@ -113,7 +113,7 @@ def unavailable(view: View, ask: Ask, stage: dict[str, Any]) -> int:
         jobs = {student.submit(door, "doors-503", "Neu-503") for door in (*DOORS, *DOORS)}
         check(len(jobs) == 1, jobs)
 
-    failed = passes("both doors answer 503 while the journal is locked", refused)
+    failed = passes("both doors answer 503 without journal and queue", refused)
     return failed + passes("repeated with that id, it is taken once", taken_once)
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -38,6 +39,7 @@ class View:
         self.folder = folder
         self.sites = folder / "sites"
         self.python = bench / "env/bin/python"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def lay_out(self) -> None:
         """Make the folder: as a bench, with links to what is the bench's."""
@@ -130,12 +132,23 @@ class View:
                 held.unlink()
 
     @contextlib.contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """A process of ours answers nothing until the end of the block."""
+        process = self.processes[name]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+    @contextlib.contextmanager
     def running(self, name: str, command: list[str]) -> Iterator[None]:
         """A process in the ``sites`` folder, until the end of the block."""
         with (self.folder / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
                 command, cwd=self.sites, env=self.environment, stdout=log, stderr=subprocess.STDOUT
             )
+            self.processes[name] = process
             try:
                 yield
             finally:

@@ -56,7 +56,7 @@ for i, found in ipairs(#fields > 0 and redis.call('HMGET', details, unpack(field
   bucket[fields[i]] = found or ''
 end
 
-local unknown, scores, of_subjects, changed = {}, {}, {}, {}
+local unknown, scores, of_subjects, changes = {}, {}, {}, {}
 for i = 4, #ARGV, 4 do
   local question, fingerprint, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local field = bucket_of(fingerprint, buckets)
@@ -66,8 +66,9 @@ for i = 4, #ARGV, 4 do
     unknown[#unknown + 1] = question
   else
     local version = struct.pack('>I7', struct.unpack('>I7', records, at + 12) + 1)
-    bucket[field] = string.sub(records, 1, at + 7) .. ARGV[i + 3] .. version .. string.sub(records, at + 19)
-    changed[field] = true
+    changes[field] = changes[field] or {}
+    -- A question that comes twice: the last one counts.
+    changes[field][at] = ARGV[i + 3] .. version
     scores[#scores + 1] = score
     scores[#scores + 1] = question
     local subject = string.sub(records, at + 30, at + 31)
@@ -82,9 +83,21 @@ for i = 4, #ARGV, 4 do
 end
 if #scores > 0 then
   local written = {}
-  for field in pairs(changed) do
+  for field, of_bucket in pairs(changes) do
+    local places = {}
+    for at in pairs(of_bucket) do
+      places[#places + 1] = at
+    end
+    table.sort(places)
+    local records, pieces, from = bucket[field], {}, 1
+    for _, at in ipairs(places) do
+      pieces[#pieces + 1] = string.sub(records, from, at + 7)
+      pieces[#pieces + 1] = of_bucket[at]
+      from = at + 19
+    end
+    pieces[#pieces + 1] = string.sub(records, from)
     written[#written + 1] = field
-    written[#written + 1] = bucket[field]
+    written[#written + 1] = table.concat(pieces)
   end
   redis.call('HSET', details, unpack(written))
   redis.call('ZADD', set, unpack(scores))
