@@ -409,3 +409,20 @@ async fn the_command_lists_shows_retries_and_dismisses() {
     let vague = run(&["dismiss"]).await.unwrap_err().to_string();
     assert!(vague.contains("say which"), "{vague}");
 }
+
+/// As Frappe 14 has its Error Log.
+#[tokio::test]
+async fn where_the_error_log_is_numbered_its_entries_get_numbers() {
+    let test = stage().await;
+    for sql in [
+        "ALTER TABLE `tabError Log` MODIFY name bigint NOT NULL",
+        "CREATE SEQUENCE error_log_id_seq START WITH 7",
+    ] {
+        test.exec(sql, ()).await;
+    }
+    let site = test.site().await;
+    let done = journal::dismiss(&site, &of("failed-1"), "root", false).await;
+    assert_eq!(ids(&done.unwrap().entries), ["failed-1"]);
+    let name = "SELECT name FROM `tabError Log` WHERE method = 'SRSPersistenceService'";
+    assert_eq!(test.query_one::<i64>(name, ()).await, Some(7));
+}

@@ -10,11 +10,11 @@ use crate::servers::mariadb::MariaDb;
 const TITLE: usize = 140;
 
 /// Writes an entry, on a connection of its own: it stays whatever else is rolled back.
-/// `now` is the site's wall time.
+/// `now` is the site's wall time. Frappe 14 numbers its entries by a sequence, later ones
+/// take any name.
 ///
 /// # Errors
-/// `Unavailable` if the database is away, `Internal` if this Frappe names its entries
-/// another way.
+/// `Unavailable` if the database is away.
 pub async fn write(db: &MariaDb, title: &str, text: &str, now: NaiveDateTime) -> Result<()> {
     write_in(&mut db.conn().await?, title, text, now).await
 }
@@ -30,9 +30,17 @@ pub async fn write_in(
     now: NaiveDateTime,
 ) -> Result<()> {
     let title: String = title.chars().take(TITLE).collect();
+    let numbered: Option<bool> = conn
+        .query_first(include_str!("error_log_is_numbered.sql"))
+        .await?;
+    let insert = include_str!("error_log.sql");
+    if numbered == Some(true) {
+        let insert = insert.replace("{name}", "NEXTVAL(error_log_id_seq)");
+        return Ok(conn.exec_drop(insert, (now, now, title, text)).await?);
+    }
     let name = crate::types::new_ulid();
-    let params = (name, now, now, title, text);
+    let insert = insert.replace("{name}", "?");
     Ok(conn
-        .exec_drop(include_str!("error_log.sql"), params)
+        .exec_drop(insert, (name, now, now, title, text))
         .await?)
 }

@@ -90,7 +90,7 @@ def through_both_doors(view: View, ask: Ask, stage: dict[str, Any]) -> int:
 
 
 def unavailable(view: View, ask: Ask, stage: dict[str, Any]) -> int:
-    """Journal and queue are away: both doors answer 503, when to come back and with what; then once."""
+    """Without journal and queue both doors answer 503, when to come back, with what; then once."""
     student = Student(view, ask, stage, "ann")
 
     def refused() -> None:
