@@ -16,7 +16,7 @@ async fn rows_log_and_audit_are_written_once_however_often_it_is_applied() {
     let test = site_with(10, 10).await;
     let site = test.site().await;
     submit(&site, "s-1", &[&question_id(0), "NEW:1"]).await;
-    let work = waiting(&test, &site).await;
+    let work = waiting(&test).await;
     for _ in 0..3 {
         for outcome in apply::apply(&site, &work, "test").await {
             outcome.unwrap();
@@ -46,7 +46,7 @@ async fn the_newer_state_wins_in_either_order() {
         let site = test.site().await;
         submit(&site, "a", &[&question_id(0)]).await;
         submit(&site, "b", &[&question_id(0)]).await;
-        let mut work = waiting(&test, &site).await;
+        let mut work = waiting(&test).await;
         work.sort_by(|x, y| x.key.cmp(&y.key));
         for i in order {
             apply::apply(&site, std::slice::from_ref(&work[i]), "test")
@@ -177,7 +177,7 @@ async fn a_crash_before_the_commit_changes_nothing_and_after_it_everything() {
         let test = site_with(3, 3).await;
         let site = test.site().await;
         submit(&site, "a", &[&question_id(0)]).await;
-        let work = waiting(&test, &site).await;
+        let work = waiting(&test).await;
         {
             let _failing = memora_core::failpoint::fail(&test.name, point);
             assert!(apply::apply(&site, &work, "test").await.remove(0).is_err());

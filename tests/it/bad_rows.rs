@@ -52,7 +52,7 @@ async fn a_submit_that_makes_the_worker_panic_waits_and_the_worker_lives() {
     let test = site_with(3, 3).await;
     let site = test.site().await;
     submit(&site, "a", &[&question_id(0)]).await;
-    let work = waiting(&test, &site).await;
+    let work = waiting(&test).await;
     {
         let _panicking = failpoint::panic(&test.name, "apply_upserted");
         assert!(apply::apply(&site, &work, "test").await.remove(0).is_err());

@@ -40,7 +40,7 @@ async fn c1_a_tie_in_the_cache_goes_as_in_the_table() {
     let site = test.site().await;
     warm(&site).await;
     submit(&site, "s-1", &[&question_id(0)]).await;
-    let key = waiting(&test, &site).await.remove(0).key;
+    let key = waiting(&test).await.remove(0).key;
     let row = journal::find(&site.db, &key).await.unwrap().unwrap();
     let mut known = row.batch.states().remove(0);
     for (label, later, stability, wins) in [
@@ -80,7 +80,7 @@ async fn c2_a_read_that_meets_the_worker_sees_the_review_before_and_after() {
     for i in 0..20 {
         let answered = question_id(i);
         submit(&site, &format!("s-{i}"), &[&answered]).await;
-        let work = waiting(&test, &site).await;
+        let work = waiting(&test).await;
         forget(&test).await;
         // Both at once, many times: whichever comes first, the review shows.
         let (_, session) = tokio::join!(apply::apply(&site, &work, "test"), async {
@@ -117,7 +117,7 @@ async fn c2_a_total_is_of_one_moment_though_the_worker_commits_meanwhile() {
     let test = site_with(10, 10).await;
     let site = test.site().await;
     submit(&site, "s-1", &[&question_id(0)]).await;
-    let work = waiting(&test, &site).await;
+    let work = waiting(&test).await;
     wait::until("fills are over", || async {
         is_complete(&site, None).await.then_some(())
     })
@@ -143,13 +143,13 @@ async fn c2_an_old_review_that_still_waits_is_not_the_state_of_a_cached_question
     submit(&site, "s-1", &[&question_id(0)]).await;
     submit(&site, "s-2", &[&question_id(0)]).await;
     // The first has lost its job; the second is applied.
-    let mut work = waiting(&test, &site).await;
+    let mut work = waiting(&test).await;
     work.retain(|one| one.key.submission.as_str() == "s-2");
     apply::apply(&site, &work, "test").await.remove(0).unwrap();
     let (_, applied) = crate::story::row(&test, &question_id(0)).await.unwrap();
     // Of a new question the journal is asked, and says what waits of all of them.
     submit(&site, "s-3", &[&question_id(0), "NEW-1:0"]).await;
-    let mut work = waiting(&test, &site).await;
+    let mut work = waiting(&test).await;
     work.retain(|one| one.key.submission.as_str() == "s-3");
     let row = journal::find(&site.db, &work[0].key)
         .await
@@ -221,7 +221,7 @@ async fn c4_a_job_is_a_pointer_the_journals_payload_is_applied() {
     let test = site_with(10, 10).await;
     let site = test.site().await;
     submit(&site, "once", &[&question_id(0)]).await;
-    let key = waiting(&test, &site).await.remove(0).key;
+    let key = waiting(&test).await.remove(0).key;
     let row = journal::find(&site.db, &key).await.unwrap().unwrap();
     // The job of a loser: same submission, another attempt, another state.
     let mut loser = row.clone();
@@ -247,7 +247,7 @@ async fn c4_a_job_without_its_row_makes_it_and_a_late_retry_gets_its_answer() {
     let test = site_with(10, 10).await;
     let site = test.site().await;
     submit(&site, "once", &[&question_id(0)]).await;
-    let key = waiting(&test, &site).await.remove(0).key;
+    let key = waiting(&test).await.remove(0).key;
     let row = journal::find(&site.db, &key).await.unwrap().unwrap();
     test.exec("DELETE FROM memora_srs_journal", ()).await;
     let work = Work {
@@ -279,7 +279,7 @@ async fn c6_a_write_to_a_missing_key_makes_no_key() {
         is_complete(&site, None).await.then_some(())
     })
     .await;
-    let batch = waiting(&test, &site).await.remove(0).key;
+    let batch = waiting(&test).await.remove(0).key;
     let states = journal::find(&site.db, &batch)
         .await
         .unwrap()
@@ -326,7 +326,7 @@ async fn c6_an_older_state_never_replaces_a_newer_one() {
     let site = test.site().await;
     warm(&site).await;
     submit(&site, "old", &[&question_id(0)]).await;
-    let old = waiting(&test, &site).await.remove(0).key;
+    let old = waiting(&test).await.remove(0).key;
     let old = journal::find(&site.db, &old)
         .await
         .unwrap()
@@ -652,7 +652,7 @@ async fn c9_two_workers_with_the_same_rows_apply_them_once() {
         )
         .await;
     }
-    let work = waiting(&test, &one).await;
+    let work = waiting(&test).await;
     let mut reversed = work.clone();
     reversed.reverse();
     let outcomes = tokio::join!(
@@ -678,7 +678,7 @@ async fn c9_a_fill_while_the_worker_has_not_committed_shows_the_review() {
     let test = site_with(10, 10).await;
     let site = test.site().await;
     submit(&site, "s-1", &[&question_id(0)]).await;
-    let work = waiting(&test, &site).await;
+    let work = waiting(&test).await;
     let paused = failpoint::pause(&test.name, "apply_upserted");
     let applying = {
         let site = site.clone();

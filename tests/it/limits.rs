@@ -107,7 +107,7 @@ async fn a_crowd_shares_two_connections_and_nobody_is_refused() {
         }
     }
     // Workers at once, each with a transaction.
-    let work = waiting(&test, &site).await;
+    let work = waiting(&test).await;
     assert_eq!(work.len(), 3 * CROWD);
     let workers = join_all(work.chunks(4).map(|part| {
         let (site, part) = (site.clone(), part.to_vec());

@@ -117,7 +117,7 @@ async fn a_worker_without_mariadb_tries_a_batch_and_not_each_of_it() {
     for i in 0..20 {
         submit(&site, &format!("s-{i}"), &[&question_id(i)]).await;
     }
-    let work = waiting(&test, &site).await;
+    let work = waiting(&test).await;
     test.mariadb.kill();
     let started = Instant::now();
     let outcomes = apply::apply(&site, &work, "test").await;

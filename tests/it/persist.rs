@@ -503,7 +503,7 @@ async fn a_job_takes_along_what_no_job_has_brought() {
 
     persist(&site, responses, options).await.unwrap();
 
-    let left = waiting(&test, &site).await;
+    let left = waiting(&test).await;
     let left: Vec<&str> = left.iter().map(|w| w.key.submission.as_str()).collect();
     assert_eq!(left, ["s-3"], "its job is on the way");
     assert_eq!(count(&test, LOG).await, 3);

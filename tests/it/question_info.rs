@@ -241,7 +241,7 @@ async fn apps_are_asked_about_new_questions_where_the_site_says_so() {
         furnish(&test, 3, 3).await;
         let site = test.site().await;
         submit(&site, "s-1", &["NEW:2", &question_id(0), "NEW:1"]).await;
-        crate::story::waiting(&test, &site).await;
+        crate::story::waiting(&test).await;
         assert_eq!(sweep(&site, "test", 10).await.unwrap(), 1);
         let asked = asked(&test).await;
         if !says_so {
@@ -272,7 +272,7 @@ async fn on_a_full_queue_the_question_waits_its_turn() {
     let site = test.site().await;
     for n in 0..2 {
         submit(&site, &format!("s-{n}"), &[&format!("NEW:{n}")]).await;
-        crate::story::waiting(&test, &site).await;
+        crate::story::waiting(&test).await;
         sweep(&site, "test", 10).await.unwrap();
     }
     let first = asked(&test).await;

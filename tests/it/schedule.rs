@@ -529,7 +529,7 @@ async fn a_question_that_was_only_added_is_new_when_it_is_answered() {
     add(&site, &[("Q-NEW:2", ago(1))]).await;
     warm(&site).await;
     submit(&site, "s-2", &["Q-NEW:2"]).await;
-    let work = crate::story::waiting(&test, &site).await;
+    let work = crate::story::waiting(&test).await;
     for work in &work {
         let submitted = memora_core::store::journal::find(&site.db, &work.key).await;
         let batch = submitted.unwrap().unwrap().batch;

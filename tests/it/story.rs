@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use memora_core::Result;
-use memora_core::batch::Door;
+use memora_core::batch::{Door, SubmissionKey};
 use memora_core::schedule_cache::Lookup;
 use memora_core::services::read::{ReviewRequest, ReviewSession, get_review_session};
 use memora_core::services::submit::{SubmitAnswer, SubmitRequest, submit_review_session};
 use memora_core::services::{Site, apply, fill};
 use memora_core::store::apply::Work;
-use memora_core::store::journal;
-use memora_core::types::{Player, Season, UtcMicros};
+use memora_core::types::{Player, Season, SubmissionId, UtcMicros};
 use memora_tests::{Due, TestSite, wait};
 use serde_json::{Value, json};
 
@@ -129,26 +128,31 @@ pub(crate) async fn forget(test: &TestSite) {
 
 /// Applies everything that waits in the journal, as a worker does.
 pub(crate) async fn apply_all(test: &TestSite, site: &Site) -> usize {
-    let work = waiting(test, site).await;
+    let work = waiting(test).await;
     for outcome in apply::apply(site, &work, "test").await {
         outcome.expect("applied");
     }
     work.len()
 }
 
-pub(crate) async fn waiting(test: &TestSite, site: &Site) -> Vec<Work> {
+pub(crate) async fn waiting(test: &TestSite) -> Vec<Work> {
     // The journal's clock is the database's: nothing is overdue in its own second.
     test.exec(
         "UPDATE memora_srs_journal SET created_at = created_at - INTERVAL 1 MINUTE",
         (),
     )
     .await;
-    let keys = journal::overdue(&site.db, 30, 1000)
-        .await
-        .expect("the journal");
-    keys.into_iter()
-        .map(|key| Work {
-            key,
+    let overdue = "SELECT player, submission_id FROM memora_srs_journal \
+                   WHERE applied_at IS NULL AND state IN ('pending', 'queued', 'failed') \
+                   AND (next_try_at IS NULL OR next_try_at <= UTC_TIMESTAMP(6)) \
+                   ORDER BY next_try_at, created_at";
+    let rows: Vec<(String, String)> = test.query(overdue, ()).await;
+    rows.into_iter()
+        .map(|(player, submission)| Work {
+            key: SubmissionKey {
+                player: Player::stored(player),
+                submission: SubmissionId::parse("submission_id", &submission).expect("an id"),
+            },
             job_id: None,
             submission: None,
         })

@@ -72,7 +72,7 @@ async fn what_cannot_be_computed_in_time_is_computed_once_when_it_is_applied() {
 
     // Computed, but not applied: the next try meets the states of the first.
     let failing = failpoint::fail(&test.name, "apply_upserted");
-    let work = waiting(&test, &site).await;
+    let work = waiting(&test).await;
     for outcome in apply::apply(&site, &work, "test").await {
         outcome.unwrap_err();
     }

@@ -93,7 +93,7 @@ async fn what_died_with_a_process_the_worker_shows() {
     two.cut.process.kill();
     assert_eq!((listed(&test).await, unhealed(&test).await), (0, 1));
     let site = test.site().await;
-    let rows = waiting(&test, &site).await;
+    let rows = waiting(&test).await;
     for outcome in apply::apply(&site, &rows, "test").await {
         outcome.expect("applied");
     }
@@ -115,7 +115,7 @@ async fn what_a_worker_could_not_show_others_make_good() {
     drop(cut);
     forget_list(&test).await;
     let worker = opened_through(&test, Some(&proxy), None);
-    let rows = waiting(&test, &whole).await;
+    let rows = waiting(&test).await;
     let mut applied = apply::apply(&worker, &rows, "test").await;
     applied.remove(0).expect("applied");
     assert_eq!((listed(&test).await, unhealed(&test).await), (1, 1));
@@ -156,8 +156,7 @@ async fn rows_that_nobody_living_knows_of_are_found_in_the_journal() {
     queue.set(Fault::Cut);
     assert!(through_cut.submit(0).await);
     cut.process.kill();
-    let site = test.site().await;
-    let rows = waiting(&test, &site).await;
+    let rows = waiting(&test).await;
     apply::apply(&worker, &rows, "test")
         .await
         .remove(0)
@@ -346,7 +345,7 @@ async fn a_row_that_was_healed_first_is_swept_all_the_same() {
     })
     .await;
     let site = test.site().await;
-    let rows: Vec<Work> = waiting(&test, &site).await;
+    let rows: Vec<Work> = waiting(&test).await;
     assert_eq!(rows.len(), 1);
     assert_eq!(
         rows[0].key.submission,
