@@ -33,6 +33,7 @@ mod runtime;
 mod safe_mode;
 mod scheduling;
 mod schema;
+mod telling;
 mod unbuilt;
 mod wheel;
 

@@ -33,6 +33,7 @@ pub mod sweep;
 pub mod unjournaled;
 pub mod upkeep;
 mod who;
+pub mod work;
 pub mod worker;
 
 pub use site::Site;

@@ -16,3 +16,4 @@ pub mod question_info;
 mod rows;
 pub mod seasons;
 pub mod server;
+pub mod state;

@@ -1,0 +1,2 @@
+-- Parameters: name
+DELETE FROM memora_srs_state WHERE name = ?

@@ -1,0 +1,2 @@
+-- Parameters: name
+SELECT value FROM memora_srs_state WHERE name = ? FOR UPDATE
