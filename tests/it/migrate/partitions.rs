@@ -234,7 +234,10 @@ async fn the_five_hundredth_season_is_as_good_as_the_first() {
         .map(|i| format!("PARTITION `p_season_{i}` VALUES IN ('SEASON-{i}')"))
         .collect();
     site.exec(
-        &format!("ALTER TABLE `{TRACKER}` ADD PARTITION ({})", many.join(", ")),
+        &format!(
+            "ALTER TABLE `{TRACKER}` ADD PARTITION ({})",
+            many.join(", ")
+        ),
         (),
     )
     .await;
