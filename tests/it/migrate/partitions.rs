@@ -159,9 +159,10 @@ async fn who_comes_second_finds_the_partition_made() {
         point.reached().await;
     }
     let db = engine(&site);
-    point.release();
     wait::until("the first partition is there", || async {
-        (listed(&db).await.len() == 2).then_some(())
+        // An attempt that met our look at the table comes again.
+        point.release();
+        (listed(&db).await.len() >= 2).then_some(())
     })
     .await;
     drop(point);
@@ -169,7 +170,8 @@ async fn who_comes_second_finds_the_partition_made() {
     for task in tasks {
         made.push(task.await.unwrap());
     }
-    assert_eq!(made, [true, false, true]);
+    assert_ne!(made[0], made[1]);
+    assert!(made[2]);
     assert_eq!(listed(&db).await, ["SEASON-DEFAULT", "a-b", "a/b"]);
 }
 
