@@ -7,6 +7,7 @@ mod apply;
 mod auth;
 mod bad_input;
 mod bad_rows;
+mod clear;
 mod counts;
 mod faults;
 mod harness;

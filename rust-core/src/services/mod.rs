@@ -6,6 +6,7 @@
 mod answers;
 pub mod apply;
 mod bounded;
+pub mod clear;
 pub mod fill;
 mod handoff;
 pub mod housekeeping;
