@@ -24,6 +24,7 @@ mod players;
 mod purge;
 mod question_info;
 mod read;
+mod rebuild;
 mod recovery;
 mod redis_commands;
 mod rq;

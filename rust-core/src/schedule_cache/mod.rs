@@ -23,6 +23,7 @@
 
 mod details;
 mod fill;
+mod fill_many;
 mod keys;
 mod look;
 mod public;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use fill::{Fill, Published};
+pub use fill_many::Begun;
 pub use keys::Keys;
 pub use public::{Glance, MAX_CARRIED};
 use redis::Value;

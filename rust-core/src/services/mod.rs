@@ -19,6 +19,7 @@ pub mod purge;
 pub mod question_info;
 mod raw;
 pub mod read;
+pub mod rebuild;
 mod record;
 pub mod recovery;
 mod report;
