@@ -21,7 +21,6 @@ SITE = ("site.test", "/nowhere")
         lambda: memora_srs.SRSArchiver(*SITE).flag_eligible_for_deletion(),
         lambda: memora_srs.SRSArchiver(*SITE).get_archive_status("S"),
         lambda: memora_srs.SRSArchiver(*SITE).delete_eligible_records("S", confirm=True),
-        lambda: memora_srs.SRSRedisManager(*SITE).rebuild_season_cache("S"),
     ],
 )
 def test_not_built_yet(call: Callable[[], object]) -> None:

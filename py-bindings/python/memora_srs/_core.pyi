@@ -10,6 +10,7 @@ from typing_extensions import disjoint_base
 
 from memora_srs.types import (
     CacheStats,
+    CacheStatus,
     JournalChange,
     JournalEntry,
     JournalRow,
@@ -21,6 +22,8 @@ from memora_srs.types import (
     PlayerMoved,
     PlayerRemoved,
     Purged,
+    RebuildReport,
+    RebuildStatus,
     ReviewSession,
     Schedule,
     SubmitAnswer,
@@ -28,6 +31,7 @@ from memora_srs.types import (
 
 _Path: TypeAlias = str | os.PathLike[str]
 _Progress: TypeAlias = Callable[[str, str, int, int], object]
+_Done: TypeAlias = Callable[[str, int, int], object]
 
 __all__ = [
     "Journal",
@@ -140,8 +144,62 @@ class SRSRedisManager:
     def is_available(self) -> bool:
         """Whether Redis answers a command now. Never raises for a server that is away."""
 
-    def rebuild_season_cache(self, season_name: str, batch_size: int = 1000) -> dict[str, Any]:
-        """Fill the schedules of all students of a season. Not built yet: NotImplementedError."""
+    def rebuild_season_cache(
+        self,
+        season_name: str,
+        batch_size: int = 1000,
+        progress: _Done | None = None,
+        *,
+        load: int = 50,
+        missing_only: bool = False,
+        from_start: bool = False,
+    ) -> RebuildReport:
+        """Fill the cached schedules of all students of a season.
+
+        Students may read and submit meanwhile. One rebuild of a season runs at a time, on any
+        host; one that was interrupted within the last hour goes on where it stood, unless
+        ``from_start``. ``batch_size``: students read at once, 1 to 10,000 (of 20,000 questions
+        together at most). ``load``: share of the time in which the servers are asked to work,
+        1 to 100 per cent; 50 leaves room for students. ``missing_only``: leave complete
+        schedules alone. ``progress(phase, done, total)`` is called some times a second with
+        students, ``total`` being 0 when it is not known; an exception in it ends the rebuild.
+
+        Raises InvalidInputError for an archived season, one that is not cached
+        (``enable_redis``) or an argument that cannot be, NotFoundError for an unknown season,
+        UnavailableError when another rebuild of it is under way or a server is away: call
+        again and it goes on.
+        """
+
+    def get_rebuild_status(self, season_name: str) -> RebuildStatus | None:
+        """Where the rebuild of a season stands, or how the last one ended; None if there was none.
+
+        Raises NotFoundError for an unknown season, UnavailableError when MariaDB is away.
+        """
+
+    def clear_season_cache(
+        self,
+        season_name: str,
+        progress: _Done | None = None,
+        *,
+        thorough: bool = False,
+    ) -> int:
+        """Remove the schedules of all students of a season from Redis; the table stays.
+
+        Number of schedules that there were. Their companion keys go with them.
+
+        With ``thorough`` once more when every process has noticed that the season is not
+        cached any more (``srs_season_cache_s``, 10 seconds); takes so long. ``progress(phase,
+        done, total)``: keys of the whole Redis that were looked at.
+
+        Raises InvalidInputError for what is no season's name, UnavailableError when a server
+        is away: call again.
+        """
+
+    def get_cache_status(self) -> CacheStatus:
+        """What there is in the Redis with the schedules, counted for two seconds at most.
+
+        Never raises for a Redis that is away.
+        """
 
     def redis_url(self) -> str:
         """URL of the Redis that holds the schedules, password included: never log it.

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 __all__ = [
     "CacheStats",
+    "CacheStatus",
     "DueQuestion",
     "JournalChange",
     "JournalEntry",
@@ -18,6 +19,9 @@ __all__ = [
     "PlayerMoved",
     "PlayerRemoved",
     "Purged",
+    "RebuildNote",
+    "RebuildReport",
+    "RebuildStatus",
     "ReviewSession",
     "Schedule",
     "SubmitAnswer",
@@ -35,6 +39,24 @@ class CacheStats(TypedDict):
     """Those that are due now."""
     memory_usage_bytes: int
     """Memory of the sorted set and its companion keys, as Redis tells."""
+
+
+class CacheStatus(TypedDict):
+    """What there is in the Redis with the schedules."""
+
+    redis_connected: bool
+    is_safe_mode: bool
+    """Whether students are answered without it."""
+    memory_used_mb: float
+    """MiB that the server uses, for whatever is in it; 0 if it did not answer."""
+    total_keys: int
+    """Schedules of the site; companion keys do not count."""
+    keys_by_season: dict[str, int]
+    is_complete: bool
+    """Whether all keys were looked at; if not, there are at least so many schedules."""
+    keys_looked_at: int
+    """Keys of whomever that were looked at, roughly."""
+    keys_in_redis: int
 
 
 class DueQuestion(TypedDict):
@@ -267,3 +289,54 @@ class PlayerRemoved(TypedDict):
     journal_rows: int
     cache_keys: int
     """Schedules dropped from Redis."""
+
+
+class RebuildReport(TypedDict):
+    """What came of the rebuild of a season's cache."""
+
+    total_records: int
+    """Questions in the schedules that were filled."""
+    total_users: int
+    """Students gone through."""
+    total_keys: int
+    """Schedules filled."""
+    status: str
+    """``completed``."""
+    skipped: int
+    """Schedules that were complete and left alone."""
+    left: int
+    """Students left to their next read, whose schedules others were filling or writing to."""
+    seconds: float
+
+
+class RebuildNote(TypedDict):
+    """Where a rebuild stands."""
+
+    state: str
+    """``started``, ``completed`` or ``failed``."""
+    error: str | None
+    after: str | None
+    """The last student in the order of the index before whom all are done."""
+    done: int
+    """Students gone through."""
+    students: int
+    """Students there are; 0 if that is not known."""
+    filled: int
+    questions: int
+    skipped: int
+    left: int
+    missing_only: bool
+    seconds: float
+    at: int
+    """UTC epoch microseconds."""
+    data_set: str
+    """Names the data set of Redis that is filled."""
+
+
+class RebuildStatus(TypedDict):
+    """A rebuild, seen from outside."""
+
+    note: RebuildNote
+    modified_at: str
+    """UTC, ISO 8601 without an offset."""
+    running: bool

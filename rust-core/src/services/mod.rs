@@ -6,6 +6,7 @@
 mod answers;
 pub mod apply;
 mod bounded;
+pub mod clear;
 pub mod fill;
 mod handoff;
 pub mod housekeeping;
@@ -18,6 +19,7 @@ pub mod purge;
 pub mod question_info;
 mod raw;
 pub mod read;
+pub mod rebuild;
 mod record;
 pub mod recovery;
 mod report;
