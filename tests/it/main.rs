@@ -23,6 +23,7 @@ mod players;
 mod purge;
 mod question_info;
 mod read;
+mod reconcile;
 mod recovery;
 mod redis_commands;
 mod rq;

@@ -18,6 +18,7 @@ pub mod purge;
 pub mod question_info;
 mod raw;
 pub mod read;
+pub mod reconcile;
 mod record;
 pub mod recovery;
 mod report;

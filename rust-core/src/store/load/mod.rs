@@ -8,7 +8,11 @@
 //! come as `over`, read *before* the snapshot: they are taken out only after their row is
 //! committed, so that each is seen in one of both.
 
+mod several;
+
 use std::collections::HashMap;
+
+pub use several::{Record, Recorded, Wanted, ids_after, random_ids, several};
 
 use futures_util::TryStreamExt;
 use mysql_async::prelude::Queryable;
