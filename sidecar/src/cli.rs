@@ -15,6 +15,7 @@ Examples:
   memora-srs worker --sites-path sites --site school.example.com
   memora-srs migrate --sites-path sites --site school.example.com --dry-run
   memora-srs journal list --sites-path sites --site school.example.com --state failed
+  memora-srs reconcile --sites-path sites --site school.example.com
   memora-srs safe-mode status --sites-path sites --site school.example.com
   memora-srs check-config --sites-path sites --site school.example.com --json
 
@@ -41,6 +42,8 @@ enum Command {
     Migrate(commands::migrate::Migrate),
     /// See what was accepted and is not in the table yet; retry or dismiss it.
     Journal(commands::journal::Journal),
+    /// Compare the cache with the table; correct the cache.
+    Reconcile(commands::reconcile::Reconcile),
     /// Look at the limits while Redis is away, or count anew.
     SafeMode(commands::safe_mode::SafeMode),
     /// Say what the engine sees of a site's configuration, secrets masked.
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Worker(command) => command.run(),
         Command::Migrate(command) => command.run(),
         Command::Journal(command) => command.run(),
+        Command::Reconcile(command) => command.run(),
         Command::SafeMode(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
     };
