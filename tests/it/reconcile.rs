@@ -18,6 +18,7 @@ use crate::story::{
 };
 
 mod in_between;
+mod servers;
 
 pub(crate) fn full() -> Options {
     Options {

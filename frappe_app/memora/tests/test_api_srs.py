@@ -12,6 +12,7 @@ ACTIONS = (
 	"archive_season",
 	"delete_eligible_archived_records",
 )
+BUILT = ("trigger_reconciliation",)
 LOOKS = ("get_season_infrastructure", "get_cache_status", "get_archive_status")
 
 
@@ -31,7 +32,7 @@ class TestAdministration(MemoraTestCase):
 		frappe.get_doc("User", manager).add_roles("System Manager")
 		login = token(manager)
 		args = {"season_name": self.season, "confirm": "1"}
-		for method in (*ACTIONS, *LOOKS[1:]):
+		for method in (*(action for action in ACTIONS if action not in BUILT), *LOOKS[1:]):
 			with self.subTest(method):
 				answer = request("POST", f"memora.api.srs.{method}", login, data=args)
 				self.assertEqual((answer.status_code, answer.json["exc_type"]), (501, "NotImplementedError"))
