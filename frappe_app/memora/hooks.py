@@ -48,9 +48,10 @@ doc_events = {
 	},
 }
 
-# Only enqueues. Reconciliation, automatic archiving and retention join when the engine has them.
+# Only enqueues. Automatic archiving and retention join when the engine has them.
 scheduler_events = {
 	"cron": {
 		"*/3 * * * *": ["memora.services.srs_sweeper.enqueue_sweep"],
 	},
+	"daily": ["memora.services.srs_reconciliation.enqueue_reconciliation"],
 }

@@ -27,6 +27,7 @@ mod logging;
 mod partitions;
 mod persistence;
 mod players;
+mod reconciliation;
 mod redis_manager;
 mod review;
 mod runtime;
@@ -53,6 +54,8 @@ mod _core {
     #[pymodule_export]
     use crate::players::Players;
     #[pymodule_export]
+    use crate::reconciliation::SRSReconciliationService;
+    #[pymodule_export]
     use crate::redis_manager::SRSRedisManager;
     #[pymodule_export]
     use crate::review::ReviewService;
@@ -63,7 +66,7 @@ mod _core {
     #[pymodule_export]
     use crate::schema::Schema;
     #[pymodule_export]
-    use crate::unbuilt::{SRSArchiver, SRSReconciliationService};
+    use crate::unbuilt::SRSArchiver;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]

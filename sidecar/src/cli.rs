@@ -15,6 +15,7 @@ Examples:
   memora-srs worker --sites-path sites --site school.example.com
   memora-srs migrate --sites-path sites --site school.example.com --dry-run
   memora-srs journal list --sites-path sites --site school.example.com --state failed
+  memora-srs reconcile --sites-path sites --site school.example.com
   memora-srs safe-mode status --sites-path sites --site school.example.com
   memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026
   memora-srs cache stats --sites-path sites --site school.example.com
@@ -45,6 +46,8 @@ enum Command {
     Partition(commands::partition::Partition),
     /// See what was accepted and is not in the table yet; retry or dismiss it.
     Journal(commands::journal::Journal),
+    /// Compare the cache with the table; correct the cache.
+    Reconcile(commands::reconcile::Reconcile),
     /// Look at the limits while Redis is away, or count anew.
     SafeMode(commands::safe_mode::SafeMode),
     /// Fill the cached schedules of all students of a season.
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Migrate(command) => command.run(),
         Command::Partition(command) => command.run(),
         Command::Journal(command) => command.run(),
+        Command::Reconcile(command) => command.run(),
         Command::SafeMode(command) => command.run(),
         Command::Rebuild(command) => command.run(),
         Command::Cache(command) => command.run(),

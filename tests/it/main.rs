@@ -25,6 +25,7 @@ mod purge;
 mod question_info;
 mod read;
 mod rebuild;
+mod reconcile;
 mod recovery;
 mod redis_commands;
 mod rq;

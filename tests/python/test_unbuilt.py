@@ -14,8 +14,6 @@ SITE = ("site.test", "/nowhere")
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: memora_srs.SRSReconciliationService(*SITE).reconcile_cache_with_database(100),
-        lambda: memora_srs.SRSReconciliationService(*SITE).get_reconciliation_stats(),
         lambda: memora_srs.SRSArchiver(*SITE).archive_season("S"),
         lambda: memora_srs.SRSArchiver(*SITE).process_auto_archive(),
         lambda: memora_srs.SRSArchiver(*SITE).flag_eligible_for_deletion(),

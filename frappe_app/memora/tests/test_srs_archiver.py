@@ -1,9 +1,8 @@
-"""Archive and reconciliation: the engine has neither, and nothing pretends otherwise."""
+"""Archive: the engine has none, and nothing pretends otherwise."""
 
 from memora.api import srs
-from memora.services import srs_archiver, srs_reconciliation
+from memora.services import srs_archiver
 from memora.services.srs_archiver import SRSArchiver
-from memora.services.srs_reconciliation import SRSReconciliationService
 from memora.tests.real_site import MemoraTestCase
 
 
@@ -25,16 +24,6 @@ class TestSRSArchiver(MemoraTestCase):
 			lambda: srs.archive_season(self.season, confirm=True),
 			lambda: srs.get_archive_status(season_name=self.season),
 			lambda: srs.delete_eligible_archived_records(confirm="1"),
-			lambda: srs.trigger_reconciliation(100),
 		):
 			with self.refused(NotImplementedError):
 				call()
-
-
-class TestSRSReconciliation(MemoraTestCase):
-	def test_no_method_pretends(self):
-		for place in (SRSReconciliationService(), srs_reconciliation):
-			with self.refused(NotImplementedError):
-				place.reconcile_cache_with_database(sample_size=100, season_name=self.season)
-			with self.refused(NotImplementedError):
-				place.get_reconciliation_stats()

@@ -20,6 +20,7 @@ pub mod question_info;
 mod raw;
 pub mod read;
 pub mod rebuild;
+pub mod reconcile;
 mod record;
 pub mod recovery;
 mod report;

@@ -109,6 +109,11 @@ impl Run {
         self.0.forget().await
     }
 
+    /// Ends it: another may begin when this returns, and not a moment later.
+    pub async fn end(self) {
+        self.0.release().await;
+    }
+
     /// Fails if the right to run is lost, for work that goes on long without a note.
     ///
     /// # Errors
