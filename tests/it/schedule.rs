@@ -338,7 +338,7 @@ async fn a_schedule_of_any_size_comes_with_the_scores_that_redis_has() {
             .filter(|(member, _)| member[0] != 0)
             .map(|(member, score)| (String::from_utf8(member).unwrap(), score))
             .collect();
-        assert_eq!(expected.len(), size as usize + odd.len());
+        assert_eq!(expected.len(), size + odd.len());
         let mut scores = schedule::all_scores(&site, &owner()).await.unwrap();
         expected.sort_by(|a, b| a.0.cmp(&b.0));
         scores.sort_by(|a, b| a.0.cmp(&b.0));
