@@ -5,6 +5,7 @@
 
 mod answers;
 pub mod apply;
+pub mod archive;
 mod bounded;
 pub mod fill;
 mod handoff;
@@ -22,6 +23,7 @@ mod record;
 pub mod recovery;
 mod report;
 pub mod request;
+pub mod retention;
 pub mod safe_mode;
 pub mod schedule;
 pub mod schema;
