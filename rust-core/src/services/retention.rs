@@ -53,6 +53,7 @@ pub async fn flag_eligible_for_deletion(site: &Site, tell: &Tell) -> Result<Flag
         });
         flagged_count += count.await?;
     }
+    run.end().await;
     tracing::info!(
         site = site.config.site,
         flagged_count,
@@ -113,6 +114,7 @@ pub async fn delete_eligible_records(
         );
         deleted_count += count;
     }
+    run.end().await;
     let text = format!("{deleted_count} archived rows past their retention were deleted");
     if deleted_count > 0 {
         super::report::log_under(site, archive::ERROR_TITLE, &text).await?;

@@ -109,6 +109,11 @@ impl Run {
         self.0.forget().await
     }
 
+    /// Ends the run now, so that another may begin; dropping it does so a moment later.
+    pub async fn end(self) {
+        self.0.release().await;
+    }
+
     /// The right itself, for work whose statements go over the connection that holds it.
     pub(super) fn held(&mut self) -> &mut Held {
         &mut self.0

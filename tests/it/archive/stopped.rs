@@ -38,10 +38,8 @@ async fn a_run_that_fails_after_any_step_is_finished_by_the_next() {
             }
             stopped += 1;
             let report = finish(&site, method).await;
-            assert_eq!(
-                report.records_archived, ROWS as u64,
-                "{method:?} after step {n}"
-            );
+            let moved = if report.was_archived { 0 } else { ROWS as u64 };
+            assert_eq!(report.records_archived, moved, "{method:?} after step {n}");
             assert_archived(&test, OLD, &before).await;
         }
         assert!(stopped >= 10, "only {stopped} steps");

@@ -61,6 +61,7 @@ pub async fn plan(site: &Site, season: &str, method: Option<Method>) -> Result<P
             }
         },
     };
+    run.end().await;
     if let Some(note) = noted.as_ref().filter(|note| note.state == State::Restoring) {
         refuse(Err(Error::invalid(format!(
             "it is being restored ({}): finish that first",

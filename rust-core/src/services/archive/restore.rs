@@ -94,6 +94,7 @@ async fn restore(
     };
     let keys = go(&mut restoring).await;
     restoring.db.close().await;
+    restoring.run.end().await;
     let report = RestoreReport {
         season: before.name.to_string(),
         status: "restored".to_owned(),

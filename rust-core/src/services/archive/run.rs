@@ -82,6 +82,7 @@ async fn archive(
     };
     let keys = archiving.go(was_archived).await;
     archiving.db.close().await;
+    archiving.run.end().await;
     let keys = keys?;
     let note = archiving.note;
     let late = note.late_rows;

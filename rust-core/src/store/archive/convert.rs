@@ -8,7 +8,7 @@ use mysql_async::Conn;
 
 use super::definition::{Definition, Key};
 use super::{ARCHIVE, alter_in_use, exists_on, has_rows, quote_identifier, sql_literal};
-use crate::store::partitions::{self, DEFAULT_SEASON, partition_name};
+use crate::store::partitions::{self, partition_name};
 use crate::store::state::Held;
 use crate::types::Season;
 use crate::{Error, Result};
@@ -132,19 +132,11 @@ pub async fn attach(held: &mut Held, table: &str, season: &Season) -> Result<()>
 /// Only archiving writes to the archive, one run of a season at a time: what is empty stays
 /// so.
 async fn drop_empty_partition(conn: &mut Conn, season: &Season) -> Result<()> {
-    let Some(partition) = partitions::own_in(conn, ARCHIVE, season.as_str()).await? else {
-        return Ok(());
-    };
     if has_rows(conn, ARCHIVE, Some(season)).await? {
         let message = format!("The archive has rows of {season} that nobody expected");
         return Err(Error::internal(message));
     }
-    if partitions::list(conn, ARCHIVE).await?.len() == 1 {
-        // A table must keep one partition.
-        partitions::ensure_in(conn, ARCHIVE, DEFAULT_SEASON).await?;
-    }
-    let body = format!("DROP PARTITION {}", quote_identifier(&partition));
-    alter_in_use(conn, ARCHIVE, &body).await
+    super::drop_partition(conn, ARCHIVE, season).await
 }
 
 /// As [`attach`], where the server cannot convert: the copy and the archive's empty
@@ -176,7 +168,7 @@ pub async fn become_partition(held: &mut Held, copy: &str, season: &Season) -> R
 /// ALTERs a table that only archiving knows.
 async fn alter(conn: &mut Conn, table: &str, clauses: &str) -> Result<()> {
     let sql = format!("ALTER TABLE {} {clauses}", quote_identifier(table));
-    super::retry_in_use(conn, table, &sql).await
+    super::retry(conn, table, &sql).await
 }
 
 #[cfg(test)]

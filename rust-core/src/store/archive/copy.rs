@@ -26,7 +26,7 @@ pub struct Chunk {
 pub async fn make_copy(held: &mut Held, copy: &str) -> Result<()> {
     let conn = held.conn();
     let archive = Definition::of(conn, ARCHIVE).await?;
-    super::retry_in_use(conn, copy, &archive.create(copy, true)).await
+    super::retry(conn, copy, &archive.create(copy, true)).await
 }
 
 /// Up to which key rows were copied: chunks come whole and in order, so the copy itself is

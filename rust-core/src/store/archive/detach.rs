@@ -6,9 +6,10 @@
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use tokio::time::Instant;
 
 use super::definition::Definition;
-use super::{TRACKER, alter_in_use, exists_on, has_rows, quote_identifier};
+use super::{TRACKER, exists_on, has_rows, quote_identifier};
 use crate::Result;
 use crate::store::partitions::{self, DEFAULT_SEASON};
 use crate::store::state::Held;
@@ -46,27 +47,54 @@ fn release(version: &str) -> (u32, u32) {
 /// `Unavailable` if the tracker's lock cannot be had within a minute.
 pub async fn detach(held: &mut Held, season: &Season, into: &str, convert: bool) -> Result<bool> {
     let conn = held.conn();
-    if exists_on(conn, into).await? && (convert || has_rows(conn, into, None).await?) {
-        return Ok(true);
-    }
-    let Some(partition) = partitions::own_in(conn, TRACKER, season.as_str()).await? else {
-        return Ok(false);
-    };
-    let (partition, table) = (quote_identifier(&partition), quote_identifier(into));
-    if convert {
-        if partitions::list(conn, TRACKER).await?.len() == 1 {
-            // A table must keep one partition.
-            partitions::ensure_in(conn, TRACKER, DEFAULT_SEASON).await?;
+    let deadline = Instant::now() + super::PATIENCE;
+    loop {
+        if is_detached(conn, into, convert).await? {
+            return Ok(true);
         }
-        let body = format!("CONVERT PARTITION {partition} TO TABLE {table}");
-        alter_in_use(conn, TRACKER, &body).await?;
-    } else {
-        let like = Definition::of(conn, TRACKER).await?;
-        super::retry_in_use(conn, into, &like.create(into, false)).await?;
-        let body = format!("EXCHANGE PARTITION {partition} WITH TABLE {table}");
-        alter_in_use(conn, TRACKER, &body).await?;
+        let Some(partition) = partitions::own_in(conn, TRACKER, season.as_str()).await? else {
+            return Ok(false);
+        };
+        let (partition, table) = (quote_identifier(&partition), quote_identifier(into));
+        let body = if convert {
+            if partitions::list(conn, TRACKER).await?.len() == 1 {
+                // A table must keep one partition.
+                partitions::ensure_in(conn, TRACKER, DEFAULT_SEASON).await?;
+            }
+            format!("CONVERT PARTITION {partition} TO TABLE {table}")
+        } else {
+            let like = Definition::of(conn, TRACKER).await?;
+            super::retry(conn, into, &like.create(into, false)).await?;
+            format!("EXCHANGE PARTITION {partition} WITH TABLE {table}")
+        };
+        let sql = super::alter_without_wait(TRACKER, &body);
+        if super::once(conn, TRACKER, &sql, deadline).await? {
+            return Ok(true);
+        }
     }
-    Ok(true)
+}
+
+/// The engine knows nothing of a table that the server knows.
+const NOT_IN_ENGINE: u16 = 1932;
+
+/// Whether the rows are in their table. Clears away what a conversion left that the server
+/// gave up half-way: a name without a table, while the rows are in the tracker.
+async fn is_detached(conn: &mut Conn, into: &str, convert: bool) -> Result<bool> {
+    if !exists_on(conn, into).await? {
+        return Ok(false);
+    }
+    let table = quote_identifier(into);
+    let look: Result<Option<u8>, _> = conn
+        .query_first(format!("SELECT 1 FROM {table} LIMIT 1"))
+        .await;
+    match look {
+        Ok(row) => Ok(convert || row.is_some()),
+        Err(e) if partitions::code(&e) == Some(NOT_IN_ENGINE) => {
+            super::retry(conn, into, &format!("DROP TABLE {table}")).await?;
+            Ok(false)
+        }
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Whether the tracker has a partition of this season: of one that was archived, what was
@@ -108,28 +136,44 @@ async fn has_rows_of(held: &mut Held, season: &Season, into: &str) -> Result<boo
 }
 
 async fn drop_empty(conn: &mut Conn, season: &Season) -> Result<()> {
-    let Some(partition) = partitions::own_in(conn, TRACKER, season.as_str()).await? else {
-        return Ok(());
-    };
-    if partitions::list(conn, TRACKER).await?.len() == 1 {
-        return Ok(());
+    let lock = format!("LOCK TABLES {} WRITE NOWAIT", quote_identifier(TRACKER));
+    let deadline = Instant::now() + super::PATIENCE;
+    loop {
+        let Some(partition) = partitions::own_in(conn, TRACKER, season.as_str()).await? else {
+            return Ok(());
+        };
+        if partitions::list(conn, TRACKER).await?.len() == 1 {
+            return Ok(());
+        }
+        super::retry(conn, TRACKER, &lock).await?;
+        let dropped = drop_if_empty(conn, season, &partition, deadline).await;
+        conn.query_drop("UNLOCK TABLES").await?;
+        if dropped? {
+            return Ok(());
+        }
     }
-    let table = quote_identifier(TRACKER);
-    let locked = format!("LOCK TABLES {table} WRITE NOWAIT");
-    super::retry_in_use(conn, TRACKER, &locked).await?;
-    let dropped = drop_if_empty(conn, season, &partition).await;
-    let unlocked = conn.query_drop("UNLOCK TABLES").await;
-    dropped?;
-    Ok(unlocked?)
 }
 
-async fn drop_if_empty(conn: &mut Conn, season: &Season, partition: &str) -> Result<()> {
+/// Under the lock; false if it is to be tried again.
+async fn drop_if_empty(
+    conn: &mut Conn,
+    season: &Season,
+    partition: &str,
+    deadline: Instant,
+) -> Result<bool> {
     if has_rows(conn, TRACKER, Some(season)).await? {
-        return Ok(());
+        return Ok(true);
     }
     let body = format!("DROP PARTITION {}", quote_identifier(partition));
-    let lock = partitions::Lock::NoWait;
-    Ok(partitions::alter(conn, TRACKER, lock, &body).await?)
+    match conn
+        .query_drop(super::alter_without_wait(TRACKER, &body))
+        .await
+    {
+        Ok(()) => Ok(true),
+        // Somebody looks at the table's definition just now.
+        Err(e) if partitions::is_locked(&e) && Instant::now() < deadline => Ok(false),
+        Err(e) => Err(partitions::busy(e)),
+    }
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub async fn prepare(held: &mut Held) -> Result<()> {
 
 async fn prepare_conn(conn: &mut Conn) -> Result<()> {
     conn.query_drop(format!(
-        "SET SESSION lock_wait_timeout = {OWN_TABLES_WAIT_S}, innodb_lock_wait_timeout = 5, \
+        "SET SESSION lock_wait_timeout = {OWN_TABLES_WAIT_S}, innodb_lock_wait_timeout = 50, \
          tx_isolation = 'READ-COMMITTED'"
     ))
     .await?;
@@ -182,7 +182,7 @@ pub async fn drop_own(held: &mut Held, table: &str) -> Result<()> {
         return Err(Error::internal("Only tables of our own are dropped"));
     }
     let sql = format!("DROP TABLE IF EXISTS {}", quote_identifier(table));
-    retry_in_use(held.conn(), table, &sql).await
+    retry(held.conn(), table, &sql).await
 }
 
 /// Drops the season's partition of the archive with all its rows: they are in the tracker
@@ -191,16 +191,7 @@ pub async fn drop_own(held: &mut Held, table: &str) -> Result<()> {
 /// # Errors
 /// `Unavailable` if the lock cannot be had within a minute.
 pub async fn drop_archived(held: &mut Held, season: &Season) -> Result<()> {
-    let conn = held.conn();
-    let Some(partition) = partitions::own_in(conn, ARCHIVE, season.as_str()).await? else {
-        return Ok(());
-    };
-    if partitions::list(conn, ARCHIVE).await?.len() == 1 {
-        // A table must keep one partition.
-        partitions::ensure_in(conn, ARCHIVE, partitions::DEFAULT_SEASON).await?;
-    }
-    let body = format!("DROP PARTITION {}", quote_identifier(&partition));
-    alter_in_use(conn, ARCHIVE, &body).await
+    drop_partition(held.conn(), ARCHIVE, season).await
 }
 
 /// ` WHERE season = …`, which the optimizer uses to look into one partition only.
@@ -210,34 +201,65 @@ fn where_season(season: &Season) -> String {
 
 /// ALTERs a table that others use: never waits for its lock, tries for a minute.
 async fn alter_in_use(conn: &mut Conn, table: &str, body: &str) -> Result<()> {
-    let sql = format!(
-        "ALTER TABLE {} {} {body}",
-        quote_identifier(table),
-        partitions::Lock::NoWait
-    );
-    retry_in_use(conn, table, &sql).await
+    retry(conn, table, &alter_without_wait(table, body)).await
 }
 
-/// Runs DDL, again and again for a minute where a lock is in the way: that of a table in
-/// use, for which the statement does not wait, or that of the server's own statistics.
-async fn retry_in_use(conn: &mut Conn, table: &str, sql: &str) -> Result<()> {
+/// Not `ALTER TABLE … NOWAIT`: that does not wait within InnoDB either, where other DDL and
+/// the server's own statistics are in the way for moments. Half-way through, that is: what
+/// is then left of a conversion is a table without rows ([`detach`] clears it away), of a
+/// dropped partition a file that keeps another of its name from being made.
+fn alter_without_wait(table: &str, body: &str) -> String {
+    format!(
+        "SET STATEMENT lock_wait_timeout = 0 FOR ALTER TABLE {} {body}",
+        quote_identifier(table)
+    )
+}
+
+/// Runs DDL that may be done again, again and again for a minute where a lock is in the way.
+async fn retry(conn: &mut Conn, table: &str, sql: &str) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !once(conn, table, sql, deadline).await? {}
+    Ok(())
+}
+
+/// Runs DDL once; false if a lock was in the way, and there is time for another attempt.
+async fn once(conn: &mut Conn, table: &str, sql: &str, deadline: Instant) -> Result<bool> {
+    match conn.query_drop(sql).await {
+        Ok(()) => Ok(true),
+        Err(e) if is_locked(&e) && Instant::now() < deadline => {
+            sleep(PAUSE).await;
+            Ok(false)
+        }
+        Err(e) if is_locked(&e) => Err(in_use(table).with_source(e)),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Drops a season's partition, with whatever is in it.
+async fn drop_partition(conn: &mut Conn, table: &str, season: &Season) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match conn.query_drop(sql).await {
-            Ok(()) => return Ok(()),
-            Err(e) if is_locked(&e) && Instant::now() < deadline => sleep(PAUSE).await,
-            Err(e) if is_locked(&e) => return Err(in_use(table).with_source(e)),
-            Err(e) => return Err(e.into()),
+        let Some(partition) = partitions::own_in(conn, table, season.as_str()).await? else {
+            return Ok(());
+        };
+        if partitions::list(conn, table).await?.len() == 1 {
+            // A table must keep one partition.
+            partitions::ensure_in(conn, table, partitions::DEFAULT_SEASON).await?;
+        }
+        let body = format!("DROP PARTITION {}", quote_identifier(&partition));
+        if once(conn, table, &alter_without_wait(table, &body), deadline).await? {
+            return Ok(());
         }
     }
 }
 
 /// Runs a statement on rows, a few times where a row is held by others.
 async fn write(conn: &mut Conn, sql: &str, params: Vec<Value>) -> Result<()> {
+    let sql = format!("SET STATEMENT innodb_lock_wait_timeout = 5 FOR {sql}");
     let mut tries = 0;
     loop {
         let params = Params::Positional(params.clone());
-        match conn.exec_drop(sql, params).await {
+        match conn.exec_drop(&sql, params).await {
             Err(e) if is_locked(&e) && tries < ROW_TRIES => sleep(PAUSE).await,
             done => return done.map_err(partitions::busy),
         }

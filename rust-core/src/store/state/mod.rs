@@ -78,6 +78,13 @@ impl Held {
         Ok(())
     }
 
+    /// Gives the right back now. Dropping it does so, too, but only when the server notices.
+    pub async fn release(mut self) {
+        if let Err(error) = self.conn.query_drop("DO RELEASE_ALL_LOCKS()").await {
+            tracing::debug!(?error, "A right was lost before it was given back");
+        }
+    }
+
     /// The connection that holds the right, for the work itself. A statement on it that
     /// outlives this process, because the server finishes it, holds the right until then:
     /// so whoever comes next never meets it.
