@@ -14,6 +14,8 @@ Examples:
   memora-srs serve --sites-path sites --bind 127.0.0.1:8765
   memora-srs worker --sites-path sites --site school.example.com
   memora-srs migrate --sites-path sites --site school.example.com --dry-run
+  memora-srs archive --sites-path sites --site school.example.com --season SEASON-2025 --dry-run
+  memora-srs retention flag --sites-path sites --site school.example.com
   memora-srs journal list --sites-path sites --site school.example.com --state failed
   memora-srs reconcile --sites-path sites --site school.example.com
   memora-srs safe-mode status --sites-path sites --site school.example.com
@@ -42,6 +44,10 @@ enum Command {
     Worker(commands::worker::Worker),
     /// Bring a site's schema up to date; safe to repeat.
     Migrate(commands::migrate::Migrate),
+    /// Move a season that is over into the archive, or bring it back.
+    Archive(commands::archive::Archive),
+    /// Flag archived rows that are past their retention; delete flagged ones.
+    Retention(commands::retention::Retention),
     /// See the partitions of the table, one for each season; make one that is missing.
     Partition(commands::partition::Partition),
     /// See what was accepted and is not in the table yet; retry or dismiss it.
@@ -125,6 +131,8 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Worker(command) => command.run(),
         Command::Migrate(command) => command.run(),
+        Command::Archive(command) => command.run(),
+        Command::Retention(command) => command.run(),
         Command::Partition(command) => command.run(),
         Command::Journal(command) => command.run(),
         Command::Reconcile(command) => command.run(),
@@ -185,10 +193,12 @@ mod tests {
     fn every_example_of_the_help_parses() {
         let examples = [
             EXAMPLES,
+            commands::archive::EXAMPLES,
             commands::journal::EXAMPLES,
             commands::partition::EXAMPLES,
             commands::rebuild::EXAMPLES,
             commands::cache::EXAMPLES,
+            commands::retention::EXAMPLES,
         ];
         for line in examples
             .iter()

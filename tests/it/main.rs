@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a test's report")]
 
 mod apply;
+mod archive;
 mod auth;
 mod bad_input;
 mod bad_rows;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::schedule::{self, Owner};
-use super::{Site, record};
+use super::{Site, record, seasons};
 use crate::schedule_cache::{Fill, Published};
 use crate::servers::mariadb::MariaDb;
 use crate::store::load::Whose;
@@ -157,6 +157,10 @@ async fn rounds(
             return Ok(Filled::Overtaken);
         }
         let mut states = on_record.found;
+        // Nothing there: the season's rows may be on their way into the archive.
+        if states.is_empty() && seasons::not_archived(site, season).await.is_err() {
+            return Ok(Filled::Overtaken);
+        }
         schedule::carry_over(site, &owner, &mut states, members, UtcMicros::now()).await?;
         if !fill.stage(&states, subjects, scope).await? {
             return Ok(Filled::Overtaken);

@@ -5,6 +5,7 @@
 
 mod answers;
 pub mod apply;
+pub mod archive;
 mod bounded;
 pub mod clear;
 pub mod fill;
@@ -25,6 +26,7 @@ mod record;
 pub mod recovery;
 mod report;
 pub mod request;
+pub mod retention;
 pub mod safe_mode;
 pub mod schedule;
 pub mod schema;

@@ -227,7 +227,14 @@ impl Page<'_> {
             site: &self.site.config.site,
         };
         let _turn = self.site.load_turn().await?;
-        let page = record::due(self.site, whose, self.subject.as_deref(), self.now, limit);
+        let page = async {
+            let page =
+                record::due(self.site, whose, self.subject.as_deref(), self.now, limit).await?;
+            if !self.season.is_active {
+                seasons::not_archived(self.site, &self.season.name).await?;
+            }
+            Ok(page)
+        };
         MariaDb::within(TABLE_PATIENCE, page).await
     }
 }

@@ -52,7 +52,12 @@ pub(super) async fn tell(site: &Site) -> Result<()> {
 
 /// An entry of the Error Log under our title.
 pub(super) async fn log(site: &Site, text: &str) -> Result<()> {
+    log_under(site, ERROR_TITLE, text).await
+}
+
+/// An entry of the Error Log under another title.
+pub(super) async fn log_under(site: &Site, title: &str, text: &str) -> Result<()> {
     let now = UtcMicros::now();
     let wall = site.zone(now).await?.to_wall(now);
-    error_log::write(&site.db, ERROR_TITLE, text, wall).await
+    error_log::write(&site.db, title, text, wall).await
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Site, bounded};
 use crate::servers::mariadb::MariaDb;
 use crate::store::seasons::{self, SeasonRow};
-use crate::types::UtcMicros;
+use crate::types::{Season, UtcMicros};
 use crate::{Error, ErrorKind, Result};
 
 /// Names remembered: what clients ask for, right or wrong.
@@ -150,14 +150,32 @@ pub(super) async fn named(site: &Site, name: &str, now: UtcMicros) -> Result<Arc
 /// The season that a student asked for.
 ///
 /// # Errors
-/// `NotFound` for an unknown one, `InvalidInput` for an archived one.
+/// `NotFound` for an unknown one, `InvalidInput` for one that is archived, or is being.
 pub(super) async fn asked(site: &Site, name: &str, now: UtcMicros) -> Result<Arc<SeasonRow>> {
     let row = named(site, name, now).await?;
-    if row.archived {
-        let message = format!("Season {} has ended and is archived", row.name);
-        return Err(Error::invalid(message));
-    }
+    refuse_archived(&row)?;
     Ok(row)
+}
+
+fn refuse_archived(row: &SeasonRow) -> Result<()> {
+    let what = match (row.archiving, row.archived) {
+        (true, _) => "is being archived",
+        (false, true) => "has ended and is archived",
+        (false, false) => return Ok(()),
+    };
+    Err(Error::invalid(format!("Season {} {what}", row.name)))
+}
+
+/// Whether the season's rows were still in the table just now. To be asked *after* the
+/// table was read, past everything that is believed: archiving is announced first, and
+/// takes the rows away then, so who found none, or few, would take that for the truth.
+///
+/// # Errors
+/// `InvalidInput` for a season that is archived, or is being; `Unavailable` if the database
+/// is away.
+pub(super) async fn not_archived(site: &Site, season: &Season) -> Result<()> {
+    let row = seasons::named(&site.db, season.as_str()).await?;
+    row.map_or(Ok(()), |row| refuse_archived(&row))
 }
 
 async fn find(site: &Site, name: &str, now: UtcMicros) -> Result<Option<Arc<SeasonRow>>> {

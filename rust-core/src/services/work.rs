@@ -114,6 +114,11 @@ impl Run {
         self.0.release().await;
     }
 
+    /// The right itself, for work whose statements go over the connection that holds it.
+    pub(super) fn held(&mut self) -> &mut Held {
+        &mut self.0
+    }
+
     /// Fails if the right to run is lost, for work that goes on long without a note.
     ///
     /// # Errors

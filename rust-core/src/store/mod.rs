@@ -4,6 +4,7 @@
 //! [`partitions`]' one literal function. Seasons, players and questions are data.
 
 pub mod apply;
+pub mod archive;
 pub mod error_log;
 pub mod journal;
 pub mod links;

@@ -77,3 +77,9 @@ pub(crate) fn show(bar: &ProgressBar, progress: Progress) {
     bar.set_length(progress.total);
     bar.set_position(progress.done);
 }
+
+/// What shows progress on the bar, for work that tells it.
+pub(crate) fn telling(bar: &ProgressBar) -> impl Fn(Progress) + Send + Sync + 'static {
+    let bar = bar.clone();
+    move |progress| show(&bar, progress)
+}

@@ -1,5 +1,6 @@
 //! The subcommands, one file each: options, `run`.
 
+pub(crate) mod archive;
 pub(crate) mod cache;
 pub(crate) mod check_config;
 pub(crate) mod journal;
@@ -8,6 +9,7 @@ pub(crate) mod migrate;
 pub(crate) mod partition;
 pub(crate) mod rebuild;
 pub(crate) mod reconcile;
+pub(crate) mod retention;
 pub(crate) mod safe_mode;
 pub(crate) mod serve;
 pub(crate) mod worker;

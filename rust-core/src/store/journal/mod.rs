@@ -124,6 +124,23 @@ pub async fn overdue(db: &MariaDb, seconds: u32, limit: u32) -> Result<Vec<Submi
     found.into_iter().map(|mut row| key(&mut row)).collect()
 }
 
+/// Keys of rows of this season that are not applied, whatever their state, oldest first.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn unapplied_of_season(
+    db: &MariaDb,
+    season: &Season,
+    limit: u32,
+) -> Result<Vec<SubmissionKey>> {
+    let mut conn = db.conn().await?;
+    let params = (season.as_str().as_bytes(), limit);
+    let found: Vec<Row> = conn
+        .exec(include_str!("unapplied_of_season.sql"), params)
+        .await?;
+    found.into_iter().map(|mut row| key(&mut row)).collect()
+}
+
 /// The first two columns of a row.
 fn key(row: &mut Row) -> Result<SubmissionKey> {
     Ok(SubmissionKey {

@@ -57,7 +57,7 @@ pub(super) fn is_taken(error: &mysql_async::Error) -> bool {
 }
 
 /// As the engine's error, a lock that could not be had as `Unavailable`.
-pub(super) fn busy(error: mysql_async::Error) -> Error {
+pub(in crate::store) fn busy(error: mysql_async::Error) -> Error {
     if is_locked(&error) {
         Error::unavailable("The table is locked", Duration::from_secs(1)).with_source(error)
     } else {

@@ -24,7 +24,7 @@ use mysql_async::{Conn, Row};
 use serde::Serialize;
 use tokio::time::Instant;
 
-pub(super) use alter::{Lock, NO_PARTITION, alter, code, is_locked};
+pub(super) use alter::{Lock, NO_PARTITION, alter, busy, code, is_locked};
 pub(super) use connection::OwnConnection;
 pub use literal::sql_literal;
 pub(super) use literal::{parse_values, quote_identifier};
@@ -209,6 +209,14 @@ pub(super) async fn ensure_in(conn: &mut Conn, table: &str, season: &str) -> Res
 /// Whether rows of this season have a partition in `table`.
 pub(super) async fn has(conn: &mut Conn, table: &str, season: &str) -> Result<bool> {
     Ok(matches!(find(conn, table, season).await?, Found::Own(_)))
+}
+
+/// The name of the partition of `table` that rows of this season are in.
+pub(super) async fn own_in(conn: &mut Conn, table: &str, season: &str) -> Result<Option<String>> {
+    Ok(match find(conn, table, season).await? {
+        Found::Own(partition) => Some(partition.name),
+        _ => None,
+    })
 }
 
 /// Where rows of a season would go.

@@ -22,6 +22,8 @@ pub struct SeasonRow {
     pub end_date: Option<NaiveDate>,
     /// Its rows have moved to the archive.
     pub archived: bool,
+    /// They are moving now, and may be neither here nor there.
+    pub archiving: bool,
 }
 
 type Columns = (
@@ -30,6 +32,7 @@ type Columns = (
     bool,
     Option<NaiveDate>,
     Option<NaiveDate>,
+    bool,
     bool,
     bool,
 );
@@ -72,7 +75,7 @@ async fn read(db: &MariaDb, name: &str) -> Result<Vec<(SeasonRow, bool)>> {
     Ok(rows
         .into_iter()
         .map(
-            |(name, is_active, enable_redis, start_date, end_date, archived, asked)| {
+            |(name, is_active, enable_redis, start_date, end_date, archived, archiving, asked)| {
                 let name = Season::stored(name);
                 (
                     SeasonRow {
@@ -82,6 +85,7 @@ async fn read(db: &MariaDb, name: &str) -> Result<Vec<(SeasonRow, bool)>> {
                         start_date,
                         end_date,
                         archived,
+                        archiving,
                     },
                     asked,
                 )
@@ -94,7 +98,7 @@ fn choose(rows: impl Iterator<Item = SeasonRow>, today: NaiveDate) -> Option<Sea
     let running = |row: &SeasonRow| {
         row.start_date.is_none_or(|d| d <= today) && row.end_date.is_none_or(|d| today <= d)
     };
-    rows.filter(|row| row.is_active && !row.archived)
+    rows.filter(|row| row.is_active && !row.archived && !row.archiving)
         .max_by(|a, b| {
             (running(a), a.start_date)
                 .cmp(&(running(b), b.start_date))
@@ -115,6 +119,7 @@ mod tests {
             start_date: start.map(day),
             end_date: end.map(day),
             archived: false,
+            archiving: false,
         }
     }
 
@@ -147,6 +152,13 @@ mod tests {
         assert_eq!(
             chosen(vec![SeasonRow {
                 archived: true,
+                ..now.clone()
+            }]),
+            None
+        );
+        assert_eq!(
+            chosen(vec![SeasonRow {
+                archiving: true,
                 ..now
             }]),
             None

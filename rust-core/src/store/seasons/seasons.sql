@@ -1,5 +1,10 @@
 -- The active seasons, and the one asked for by any spelling that the table takes for
--- the same. Parameter: name ('' for none)
-SELECT name, is_active, enable_redis, start_date, end_date, archived_on IS NOT NULL, name = ?
-FROM `tabGame Subscription Season`
-WHERE is_active = 1 OR name = ?
+-- the same. Whether one is being archived is in the note of that work, whose name is bytes.
+-- Parameter: name ('' for none)
+SELECT s.name, s.is_active, s.enable_redis, s.start_date, s.end_date, s.archived_on IS NOT NULL,
+       EXISTS (SELECT 1 FROM memora_srs_state AS n
+               WHERE n.name = BINARY CONCAT('archive:', s.name)
+                 AND JSON_VALUE(n.value, '$.state') = 'archiving'),
+       s.name = ?
+FROM `tabGame Subscription Season` AS s
+WHERE s.is_active = 1 OR s.name = ?

@@ -87,6 +87,13 @@ impl Held {
             .await;
     }
 
+    /// The connection that holds the right, for the work itself. A statement on it that
+    /// outlives this process, because the server finishes it, holds the right until then:
+    /// so whoever comes next never meets it.
+    pub(in crate::store) fn conn(&mut self) -> &mut mysql_async::Conn {
+        &mut self.conn
+    }
+
     /// Fails if the right is lost: somebody else may be at the work.
     ///
     /// # Errors

@@ -1,0 +1,231 @@
+//! What must not be archived, and who is in the way.
+
+use std::time::Duration;
+
+use memora_core::services::archive::{Method, get_archive_status};
+use memora_core::services::fill;
+use memora_core::types::Season;
+use memora_core::{ErrorKind, failpoint};
+use memora_tests::wait;
+use mysql_async::prelude::Queryable;
+use serde_json::json;
+
+use super::*;
+use crate::story::try_read;
+
+#[tokio::test]
+async fn only_inactive_seasons_that_exist_are_archived() {
+    let test = site().await;
+    let site = test.site().await;
+    for (season, kind, says) in [
+        (SEASON, ErrorKind::InvalidInput, "is active"),
+        ("nope", ErrorKind::NotFound, "does not exist"),
+        (" ", ErrorKind::InvalidInput, "season"),
+    ] {
+        let refused = archive(&site, season, Method::Convert).await.unwrap_err();
+        assert_eq!(refused.kind(), kind);
+        assert!(refused.message().contains(says), "{refused}");
+    }
+    assert_eq!(rows(&test, TRACKER, SEASON).await.len(), 7);
+    let refused = restore(&site, OLD).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_season_that_was_closed_a_moment_ago_waits_until_all_know_it() {
+    let test = TestSite::builder()
+        .config("srs_season_cache_s", json!(2))
+        .build()
+        .await;
+    furnish(&test, OLD).await;
+    let site = test.site().await;
+    let now = test.wall(chrono::Utc::now());
+    test.exec(
+        "UPDATE `tabGame Subscription Season` SET modified = ? WHERE name = ?",
+        (now, OLD),
+    )
+    .await;
+    let began = std::time::Instant::now();
+    archive(&site, OLD, Method::Convert).await.unwrap();
+    assert!(began.elapsed() > Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_season_that_is_opened_meanwhile_stays_open() {
+    let test = site().await;
+    let site = test.site().await;
+    let point = failpoint::pause(&test.name, "archive_step_1");
+    let archiving = tokio::spawn({
+        let site = site.clone();
+        async move { archive(&site, OLD, Method::Convert).await }
+    });
+    point.reached().await;
+    test.exec(
+        "UPDATE `tabGame Subscription Season` SET is_active = 1 WHERE name = ?",
+        (OLD,),
+    )
+    .await;
+    drop(point);
+    let refused = archiving.await.unwrap().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    assert_eq!(rows(&test, TRACKER, OLD).await.len(), ROWS);
+    let status = get_archive_status(&site, OLD).await.unwrap();
+    assert_eq!(status.state, "active");
+    let read = try_read(&test.site().await, json!({"season": OLD})).await;
+    assert_eq!(read.unwrap().total_due, 10);
+}
+
+#[tokio::test]
+async fn reads_are_refused_from_the_announcement_on() {
+    let test = site().await;
+    let site = test.site().await;
+    // One process has read the season before: it believes so for ten seconds. Its schedules
+    // are not in the cache any more.
+    let believing = test.site().await;
+    let request = json!({"season": OLD, "limit": 5});
+    try_read(&believing, request.clone()).await.unwrap();
+    let (ann, old) = (crate::story::ann(), Season::stored(OLD));
+    wait::until("the fill that the read began is over", || async {
+        believing
+            .cache
+            .invalidate(&ann, &old)
+            .await
+            .unwrap()
+            .then_some(())
+    })
+    .await;
+    let point = failpoint::pause(&test.name, "archive_step_2");
+    let archiving = tokio::spawn({
+        let site = site.clone();
+        async move { archive(&site, OLD, Method::Convert).await }
+    });
+    point.reached().await;
+    let fresh = test.site().await;
+    // Detached: who believes that the season is there finds no rows, and must not say so.
+    for process in [&fresh, &believing] {
+        let refused = try_read(process, request.clone()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        assert_eq!(refused.message(), "Season SEASON-2025 is being archived");
+    }
+    let filled = fill::run(&believing, &ann, &old, &[]).await;
+    assert_eq!(filled.unwrap(), fill::Filled::Overtaken);
+    let status = get_archive_status(&site, OLD).await.unwrap();
+    assert_eq!(status.state, "archiving");
+    assert!(status.progress.unwrap().running);
+    drop(point);
+    archiving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn of_two_runs_of_one_season_one_says_so_and_other_seasons_go_on() {
+    let test = site().await;
+    add_old(&test, "OTHER").await;
+    let point = failpoint::pause(&test.name, "archive_step_2");
+    let first = tokio::spawn({
+        let site = test.site().await;
+        async move { archive(&site, OLD, Method::Convert).await }
+    });
+    point.reached().await;
+    let site = test.site().await;
+    let refused = archive(&site, OLD, Method::Convert).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert_eq!(
+        refused.message(),
+        "Another archive of SEASON-2025 is under way"
+    );
+    let other = tokio::spawn({
+        let site = test.site().await;
+        async move { archive(&site, "OTHER", Method::Copy).await }
+    });
+    point.reached().await;
+    drop(point);
+    first.await.unwrap().unwrap();
+    assert_eq!(other.await.unwrap().unwrap().records_archived, ROWS as u64);
+    assert_eq!(rows(&test, ARCHIVE, OLD).await.len(), ROWS);
+}
+
+#[tokio::test]
+async fn readers_go_on_while_an_archiving_waits_for_a_long_transaction() {
+    for method in [Method::Convert, Method::Copy] {
+        let test = site().await;
+        let mut holder = test.db.get_conn().await.unwrap();
+        holder.query_drop("START TRANSACTION").await.unwrap();
+        let look = format!("SELECT COUNT(*) FROM `{TRACKER}`");
+        holder.query_drop(&look).await.unwrap();
+        let archiving = tokio::spawn({
+            let site = test.site().await;
+            async move { archive(&site, OLD, method).await }
+        });
+        wait::until("it is announced", || async {
+            let sql = "SELECT 1 FROM memora_srs_state WHERE name = 'archive:SEASON-2025'";
+            test.query_one::<u8>(sql, ()).await
+        })
+        .await;
+        // An ALTER that waited would hold these up for as long.
+        let reads = async {
+            for _ in 0..200 {
+                let _: Vec<u64> = test.query(&look, ()).await;
+            }
+        };
+        tokio::time::timeout(wait::PATIENCE, reads)
+            .await
+            .expect("reads beside a waiting archiving");
+        assert!(!archiving.is_finished());
+        assert_eq!(rows(&test, TRACKER, OLD).await.len(), ROWS);
+        holder.query_drop("COMMIT").await.unwrap();
+        archiving.await.unwrap().unwrap();
+        assert_eq!(rows(&test, ARCHIVE, OLD).await.len(), ROWS);
+    }
+}
+
+#[tokio::test]
+async fn rows_that_do_not_agree_keep_everything_and_say_so() {
+    for method in [Method::Convert, Method::Copy] {
+        let test = site().await;
+        let site = test.site().await;
+        let before = rows(&test, TRACKER, OLD).await;
+        // Stopped just before the archive's rows are summed up: those before are the second.
+        let point = failpoint::pause(&test.name, "archive_sums");
+        let archiving = tokio::spawn({
+            let site = site.clone();
+            async move { archive(&site, OLD, method).await }
+        });
+        point.reached().await;
+        point.release();
+        point.reached().await;
+        let damage = format!("UPDATE `{ARCHIVE}` SET stability = stability + 0.5 LIMIT 1");
+        assert_eq!(test.exec(&damage, ()).await, 1);
+        drop(point);
+        let refused = archiving.await.unwrap().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert!(
+            refused.message().contains("Nothing was dropped"),
+            "{refused}"
+        );
+        let status = get_archive_status(&site, OLD).await.unwrap();
+        assert_eq!(status.state, "archiving");
+        assert!(
+            status
+                .progress
+                .unwrap()
+                .failure
+                .unwrap()
+                .contains("checksum")
+        );
+        let told = "SELECT COUNT(*) FROM `tabError Log` WHERE method = 'SRSArchiver'";
+        assert_eq!(count(&test, told).await, 1);
+        let kept = leftovers(&test).await;
+        assert_eq!(
+            kept.iter().any(|t| t.contains("detached")),
+            method == Method::Copy
+        );
+        // Once it is mended, it goes on.
+        let mend = format!("UPDATE `{ARCHIVE}` SET stability = stability - 0.5 WHERE name = ?");
+        let now = rows(&test, ARCHIVE, OLD).await;
+        let damaged = now.iter().find(|row| !before.contains(row)).unwrap();
+        let name = damaged.split('|').next().unwrap();
+        test.exec(&mend, (name,)).await;
+        assert!(archive(&site, OLD, method).await.unwrap().resumed);
+        assert_archived(&test, OLD, &before).await;
+    }
+}
