@@ -11,6 +11,7 @@ mod counts;
 mod faults;
 mod harness;
 mod http_contract;
+mod hung;
 mod interleavings;
 mod journal;
 mod limits;

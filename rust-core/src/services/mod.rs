@@ -5,7 +5,7 @@
 
 mod answers;
 pub mod apply;
-mod bounded;
+pub mod bounded;
 pub mod fill;
 mod handoff;
 pub mod housekeeping;
