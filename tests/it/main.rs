@@ -34,6 +34,7 @@ mod served;
 mod server;
 mod sites;
 mod soak;
+mod stampede;
 mod story;
 mod submit;
 mod sweep;
