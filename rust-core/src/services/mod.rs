@@ -6,7 +6,7 @@
 mod answers;
 pub mod apply;
 pub mod archive;
-mod bounded;
+pub mod bounded;
 pub mod clear;
 pub mod fill;
 mod handoff;

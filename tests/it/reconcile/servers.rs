@@ -43,7 +43,7 @@ async fn the_last_thirty_runs_are_remembered() {
     for n in 1..=32 {
         run(&site, &sample(n)).await;
     }
-    let runs = history(&test.site().await).await.unwrap();
+    let runs = history(&*test.site().await).await.unwrap();
     let sizes: Vec<u64> = runs.iter().map(|run| run.sample_size).collect();
     assert_eq!(sizes, (3..=32).collect::<Vec<u64>>());
 }
@@ -92,7 +92,7 @@ async fn a_redis_that_restarts_meanwhile_makes_no_discrepancy() {
             }
             Ok(report) => assert_eq!(report.auto_corrected, 0, "{point}: {report:?}"),
         }
-        assert!(!is_complete(&test.site().await, None).await);
+        assert!(!is_complete(&*test.site().await, None).await);
     }
 }
 
