@@ -30,6 +30,7 @@ doc_events = {
 	"Game Subscription Season": {
 		"after_insert": "memora.services.srs_documents.season_inserted",
 		"before_rename": "memora.services.srs_documents.season_renames",
+		"on_update": "memora.services.srs_rebuild.season_saved",
 	},
 	"Player Memory Tracker": {
 		"autoname": "memora.services.srs_documents.name_tracker",

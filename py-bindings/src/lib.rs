@@ -18,6 +18,7 @@
     reason = "what documents a class or method is Python's docstring"
 )]
 
+mod archiver;
 mod convert;
 mod engine;
 mod error;
@@ -45,6 +46,8 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::archiver::SRSArchiver;
+    #[pymodule_export]
     use crate::journal::Journal;
     #[pymodule_export]
     use crate::partitions::PartitionManager;
@@ -63,7 +66,7 @@ mod _core {
     #[pymodule_export]
     use crate::schema::Schema;
     #[pymodule_export]
-    use crate::unbuilt::{SRSArchiver, SRSReconciliationService};
+    use crate::unbuilt::SRSReconciliationService;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]

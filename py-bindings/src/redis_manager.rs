@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use memora_core::services::clear;
+use memora_core::services::rebuild::{self, Options};
 use memora_core::services::schedule::{self, Owner};
 use memora_core::types::UtcMicros;
 use pyo3::prelude::*;
@@ -10,7 +12,6 @@ use pyo3::types::{PyDict, PyMapping};
 
 use crate::convert;
 use crate::engine::{OrRaise, SiteRef};
-use crate::error::not_built;
 
 /// One site's schedules in Redis: sorted sets of question ids by due time.
 #[pyclass(module = "memora_srs", subclass, frozen)]
@@ -193,11 +194,95 @@ impl SRSRedisManager {
         )
     }
 
-    /// Fill the schedules of all students of a season. Not built yet: NotImplementedError.
-    #[pyo3(signature = (season_name, batch_size = 1000))]
-    fn rebuild_season_cache(&self, season_name: &str, batch_size: i64) -> PyResult<Py<PyAny>> {
-        let _ = (season_name, batch_size);
-        Err(not_built("The rebuild of a season's cache"))
+    /// Fill the cached schedules of all students of a season.
+    ///
+    /// Students may read and submit meanwhile. One rebuild of a season runs at a time, on any
+    /// host; one that was interrupted within the last hour goes on where it stood, unless
+    /// ``from_start``. ``batch_size``: students read at once, 1 to 10,000 (of 20,000 questions
+    /// together at most). ``load``: share of the time in which the servers are asked to work,
+    /// 1 to 100 per cent; 50 leaves room for students. ``missing_only``: leave complete
+    /// schedules alone. ``progress(phase, done, total)`` is called some times a second with
+    /// students, ``total`` being 0 when it is not known; an exception in it ends the rebuild.
+    ///
+    /// Raises InvalidInputError for an archived season, one that is not cached
+    /// (``enable_redis``) or an argument that cannot be, NotFoundError for an unknown season,
+    /// UnavailableError when another rebuild of it is under way or a server is away: call
+    /// again and it goes on.
+    #[pyo3(signature = (season_name, batch_size = 1000, progress = None, *, load = 50, missing_only = false, from_start = false))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn rebuild_season_cache<'py>(
+        &self,
+        py: Python<'py>,
+        season_name: &str,
+        batch_size: i64,
+        progress: Option<&Bound<'py, PyAny>>,
+        load: i64,
+        missing_only: bool,
+        from_start: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = Options {
+            load: u8::try_from(load).unwrap_or(0),
+            missing_only,
+            from_start,
+            batch_size: count(batch_size),
+        };
+        let report = self.0.run_long(py, progress, async move |site, tell| {
+            rebuild::run(&site, season_name, &options, &*tell).await
+        })?;
+        convert::to_python(py, &report)
+    }
+
+    /// Where the rebuild of a season stands, or how the last one ended; None if there was none.
+    ///
+    /// Raises NotFoundError for an unknown season, UnavailableError when MariaDB is away.
+    fn get_rebuild_status<'py>(
+        &self,
+        py: Python<'py>,
+        season_name: &str,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let status = self.0.run(py, async move |site| {
+            rebuild::status(&site, season_name).await
+        })?;
+        status
+            .map(|status| convert::to_python(py, &status))
+            .transpose()
+    }
+
+    /// Remove the schedules of all students of a season from Redis; the table stays.
+    ///
+    /// Number of schedules that there were. Their companion keys go with them.
+    ///
+    /// With ``thorough`` once more when every process has noticed that the season is not
+    /// cached any more (``srs_season_cache_s``, 10 seconds); takes so long. ``progress(phase,
+    /// done, total)``: keys of the whole Redis that were looked at.
+    ///
+    /// Raises InvalidInputError for what is no season's name, UnavailableError when a server
+    /// is away: call again.
+    #[pyo3(signature = (season_name, progress = None, *, thorough = false))]
+    fn clear_season_cache(
+        &self,
+        py: Python<'_>,
+        season_name: &str,
+        progress: Option<&Bound<'_, PyAny>>,
+        thorough: bool,
+    ) -> PyResult<u64> {
+        self.0.run_long(py, progress, async move |site, tell| {
+            let season = clear::named(&site, season_name).await?;
+            match thorough {
+                true => clear::thoroughly(&site, &season, &*tell).await,
+                false => clear::season(&site, &season, &*tell).await,
+            }
+        })
+    }
+
+    /// What there is in the Redis with the schedules, counted for two seconds at most.
+    ///
+    /// Never raises for a Redis that is away.
+    fn get_cache_status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let status = self
+            .0
+            .run(py, async move |site| clear::status(&site).await)?;
+        convert::to_python(py, &status)
     }
 
     /// URL of the Redis that holds the schedules, password included: never log it.

@@ -18,6 +18,8 @@ Examples:
   memora-srs retention flag --sites-path sites --site school.example.com
   memora-srs journal list --sites-path sites --site school.example.com --state failed
   memora-srs safe-mode status --sites-path sites --site school.example.com
+  memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026
+  memora-srs cache stats --sites-path sites --site school.example.com
   memora-srs check-config --sites-path sites --site school.example.com --json
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration,
@@ -51,6 +53,10 @@ enum Command {
     Journal(commands::journal::Journal),
     /// Look at the limits while Redis is away, or count anew.
     SafeMode(commands::safe_mode::SafeMode),
+    /// Fill the cached schedules of all students of a season.
+    Rebuild(commands::rebuild::Rebuild),
+    /// Look at the cached schedules, or forget some of them.
+    Cache(commands::cache::Cache),
     /// Say what the engine sees of a site's configuration, secrets masked.
     CheckConfig(commands::check_config::CheckConfig),
 }
@@ -127,6 +133,8 @@ pub fn main() -> ExitCode {
         Command::Partition(command) => command.run(),
         Command::Journal(command) => command.run(),
         Command::SafeMode(command) => command.run(),
+        Command::Rebuild(command) => command.run(),
+        Command::Cache(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
     };
     match result {
@@ -185,6 +193,8 @@ mod tests {
             commands::journal::EXAMPLES,
             commands::partition::EXAMPLES,
             commands::retention::EXAMPLES,
+            commands::rebuild::EXAMPLES,
+            commands::cache::EXAMPLES,
         ];
         for line in examples
             .iter()

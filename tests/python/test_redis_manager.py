@@ -152,6 +152,47 @@ def test_redis_that_is_away_is_said_at_once_until_it_is_back(
     assert len(schedules.get_due_items_with_rehydration(ANN, SEASON)[0]) == 5
 
 
+def test_a_season_is_rebuilt_looked_at_and_cleared(schedules: SRSRedisManager) -> None:
+    assert schedules.get_rebuild_status(SEASON) is None
+    told: list[tuple[str, int, int]] = []
+    report = schedules.rebuild_season_cache(
+        SEASON, progress=lambda *said: told.append(said), load=1
+    )
+    assert (report["total_users"], report["total_keys"], report["total_records"]) == (1, 1, 20)
+    assert (report["status"], report["skipped"], report["left"]) == ("completed", 0, 0)
+    # It rests long enough to be heard of.
+    assert {(phase, total) for phase, _, total in told} == {("students", 1)}
+    assert schedules.get_due_items(ANN, SEASON) == DUE
+    status = schedules.get_cache_status()
+    assert (status["redis_connected"], status["is_safe_mode"]) == (True, False)
+    assert (status["total_keys"], status["keys_by_season"]) == (1, {SEASON: 1})
+    again = schedules.rebuild_season_cache(season_name=SEASON, batch_size=1, missing_only=True)
+    assert (again["total_keys"], again["skipped"]) == (0, 1)
+    noted = schedules.get_rebuild_status(SEASON)
+    assert noted is not None
+    assert (noted["running"], noted["note"]["state"]) == (False, "completed")
+    assert schedules.clear_season_cache(SEASON) == 1
+    assert schedules.clear_season_cache(season_name=SEASON, progress=print) == 0
+    assert schedules.get_cache_status()["total_keys"] == 0
+
+
+def test_a_rebuild_is_refused_by_name_and_ended_by_its_callback(schedules: SRSRedisManager) -> None:
+    with pytest.raises(NotFoundError, match="no such"):
+        schedules.rebuild_season_cache("no such")
+    for wrong in ({"load": 0}, {"load": 1000}, {"batch_size": -1}):
+        with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+            schedules.rebuild_season_cache(SEASON, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="season"):
+        schedules.clear_season_cache("")
+
+    def stop(phase: str, done: int, total: int) -> None:
+        raise KeyError(phase)
+
+    with pytest.raises(KeyError, match="students"):
+        schedules.rebuild_season_cache(SEASON, progress=stop, load=1)
+    eventually(lambda: schedules.rebuild_season_cache(SEASON)["total_users"] == 1)
+
+
 def is_believed(schedules: SRSRedisManager) -> bool:
     """Whether what is cached may be shown again."""
     try:

@@ -16,12 +16,6 @@ SITE = ("site.test", "/nowhere")
     [
         lambda: memora_srs.SRSReconciliationService(*SITE).reconcile_cache_with_database(100),
         lambda: memora_srs.SRSReconciliationService(*SITE).get_reconciliation_stats(),
-        lambda: memora_srs.SRSArchiver(*SITE).archive_season("S"),
-        lambda: memora_srs.SRSArchiver(*SITE).process_auto_archive(),
-        lambda: memora_srs.SRSArchiver(*SITE).flag_eligible_for_deletion(),
-        lambda: memora_srs.SRSArchiver(*SITE).get_archive_status("S"),
-        lambda: memora_srs.SRSArchiver(*SITE).delete_eligible_records("S", confirm=True),
-        lambda: memora_srs.SRSRedisManager(*SITE).rebuild_season_cache("S"),
     ],
 )
 def test_not_built_yet(call: Callable[[], object]) -> None:

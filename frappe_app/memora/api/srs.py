@@ -6,7 +6,7 @@
 import frappe
 from frappe import _
 
-from memora.services import engine
+from memora.services import engine, srs_rebuild
 from memora.services.partition_manager import PartitionManager
 from memora.services.srs_redis_manager import SRSRedisManager
 
@@ -23,7 +23,8 @@ def get_season_infrastructure(season=None, season_name=None):
 	Returns:
 		engine_version, engine_problem (None if all is well), partition (as
 		``PartitionManager.get_partition_stats`` has it, None if it has none), enable_redis,
-		redis_connected, can_rebuild (whether the engine has that part)
+		redis_connected, can_rebuild (whether its cache may be rebuilt now), rebuild (as
+		``SRSRedisManager.get_rebuild_status`` has it, None if there was none)
 
 	Raises DoesNotExistError (404) for an unknown season.
 	"""
@@ -32,27 +33,47 @@ def get_season_infrastructure(season=None, season_name=None):
 	state = {"engine_version": engine.version(), "engine_problem": engine.problem(), "can_rebuild": False}
 	if state["engine_problem"]:
 		return state
+	manager = SRSRedisManager()
+	enable_redis, archived_on = frappe.db.get_value(SEASON, season, ("enable_redis", "archived_on"))
+	connected = manager.is_available()
 	return {
 		**state,
 		"partition": next(iter(PartitionManager().get_partition_stats(season)), None),
-		"enable_redis": bool(frappe.db.get_value(SEASON, season, "enable_redis")),
-		"redis_connected": SRSRedisManager().is_available(),
+		"enable_redis": bool(enable_redis),
+		"redis_connected": connected,
+		"can_rebuild": bool(enable_redis and connected and not archived_on),
+		"rebuild": manager.get_rebuild_status(season),
 	}
 
 
 @frappe.whitelist()
 def get_cache_status():
-	"""Of Redis: connection, memory, keys by season. Not built yet: NotImplementedError (501)."""
+	"""Look at the Redis with the schedules, for two seconds at most.
+
+	Returns redis_connected, is_safe_mode, memory_used_mb, total_keys and keys_by_season (schedules);
+	is_complete is False if there was no time to count all.
+	"""
 	_administrators_only()
-	_not_built(_("The state of the whole cache"))
+	return SRSRedisManager().get_cache_status()
 
 
 @frappe.whitelist(methods=["POST"])
 def rebuild_season_cache(season=None, season_name=None):
-	"""Fill the schedules of all students of a season. Not built yet: NotImplementedError (501)."""
+	"""Queue the filling of the schedules of all students of a season, one at a time.
+
+	Returns status (``started``; ``already_running`` if one is queued or under way), job_id and
+	estimated_records. Progress: ``SRSRedisManager.rebuild_season_cache``.
+
+	Raises ValidationError (417) for a season that is archived or not cached.
+	"""
 	_administrators_only()
-	_season(season, season_name)
-	_not_built(_("Rebuilding the cache of a season"))
+	season = _season(season, season_name)
+	enable_redis, archived_on = frappe.db.get_value(SEASON, season, ("enable_redis", "archived_on"))
+	if archived_on:
+		frappe.throw(_("Season {0} has ended and is archived").format(season))
+	if not enable_redis:
+		frappe.throw(_("Season {0} is not cached: Enable Redis is off").format(season))
+	return srs_rebuild.enqueue(season)
 
 
 @frappe.whitelist(methods=["POST"])

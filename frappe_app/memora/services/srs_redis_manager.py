@@ -7,7 +7,7 @@ of this module, for ``bench execute``.
 
 import redis
 
-from memora.services import engine
+from memora.services import engine, srs_rebuild
 from memora.services.season_argument import either_name
 
 CLASS = "SRSRedisManager"
@@ -91,8 +91,37 @@ class SRSRedisManager:
 
 	@either_name
 	def rebuild_season_cache(self, season_name, batch_size=1000) -> dict:
-		"""Fill the schedules of all students of a season. Not built yet: NotImplementedError (501)."""
-		return engine.call(CLASS, "rebuild_season_cache", season_name, batch_size)
+		"""Fill the schedules of all students of a season; takes as long as that takes.
+
+		Students read and submit meanwhile. Desk hears of progress: event ``cache_rebuild`` with
+		season, done and total (students; 0 if not known), once a second, and with status
+		(``completed`` or ``failed``) at the end. A rebuild that was interrupted goes on where it stood.
+		``batch_size``: students read at once, 1 to 10,000.
+
+		Returns total_records, total_users, total_keys, status, skipped, left, seconds.
+
+		Raises ValidationError (417) for a season that is archived or not cached, UnavailableError
+		(503) when another rebuild of it is under way or a server is away.
+		"""
+		return srs_rebuild.rebuild(season_name, batch_size)
+
+	@either_name
+	def get_rebuild_status(self, season_name) -> dict | None:
+		"""Where the rebuild of a season stands: note, modified_at (UTC), running; None if there was none."""
+		return engine.call(CLASS, "get_rebuild_status", season_name)
+
+	@either_name
+	def clear_season_cache(self, season_name) -> int:
+		"""Remove the schedules of all students of a season from Redis, not from the table; how many."""
+		return engine.call(CLASS, "clear_season_cache", season_name)
+
+	def get_cache_status(self) -> dict:
+		"""Look at the Redis with the schedules, for two seconds at most.
+
+		Returns redis_connected, is_safe_mode, memory_used_mb, total_keys and keys_by_season (schedules);
+		is_complete is False if there was no time to count all.
+		"""
+		return engine.call(CLASS, "get_cache_status")
 
 	@either_name
 	def _make_key(self, user, season) -> str:
@@ -163,3 +192,20 @@ def is_available() -> bool:
 def rebuild_season_cache(season_name, batch_size=1000) -> dict:
 	"""See ``SRSRedisManager.rebuild_season_cache``."""
 	return SRSRedisManager().rebuild_season_cache(season_name, batch_size)
+
+
+@either_name
+def get_rebuild_status(season_name) -> dict | None:
+	"""See ``SRSRedisManager.get_rebuild_status``."""
+	return SRSRedisManager().get_rebuild_status(season_name)
+
+
+@either_name
+def clear_season_cache(season_name) -> int:
+	"""See ``SRSRedisManager.clear_season_cache``."""
+	return SRSRedisManager().clear_season_cache(season_name)
+
+
+def get_cache_status() -> dict:
+	"""See ``SRSRedisManager.get_cache_status``."""
+	return SRSRedisManager().get_cache_status()

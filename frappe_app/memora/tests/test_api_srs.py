@@ -1,5 +1,7 @@
 """What administrators may do, and nobody else."""
 
+from unittest.mock import patch
+
 import frappe
 
 from memora.api import srs
@@ -31,7 +33,7 @@ class TestAdministration(MemoraTestCase):
 		frappe.get_doc("User", manager).add_roles("System Manager")
 		login = token(manager)
 		args = {"season_name": self.season, "confirm": "1"}
-		for method in (*ACTIONS, *LOOKS[1:]):
+		for method in (*ACTIONS[1:], *LOOKS[2:]):
 			with self.subTest(method):
 				answer = request("POST", f"memora.api.srs.{method}", login, data=args)
 				self.assertEqual((answer.status_code, answer.json["exc_type"]), (501, "NotImplementedError"))
@@ -72,5 +74,27 @@ class TestAdministration(MemoraTestCase):
 		self.assertEqual((state["engine_version"], state["engine_problem"]), (engine.version(), None))
 		self.assertEqual(state["partition"]["season"], self.season)
 		self.assertEqual(
-			(state["enable_redis"], state["redis_connected"], state["can_rebuild"]), (True, True, False)
+			(state["enable_redis"], state["redis_connected"], state["can_rebuild"]), (True, True, True)
 		)
+
+	def test_the_state_of_the_cache(self):
+		status = srs.get_cache_status()
+		self.assertIs(status["redis_connected"], True)
+		self.assertIs(status["is_safe_mode"], False)
+		self.assertGreater(status["memory_used_mb"], 0)
+		self.assertEqual(status["total_keys"], sum(status["keys_by_season"].values()))
+
+	def test_a_rebuild_is_queued_once(self):
+		with patch("frappe.enqueue") as enqueue:
+			answer = srs.rebuild_season_cache(season_name=self.season)
+			self.assertEqual(answer["status"], "started")
+			self.assertIsInstance(answer["estimated_records"], int)
+			self.assertEqual(enqueue.call_args.kwargs["queue"], "long")
+			self.assertEqual(enqueue.call_args.kwargs["job_id"], answer["job_id"])
+			# What Frappe says of a job that waits already.
+			enqueue.return_value = None
+			self.assertEqual(srs.rebuild_season_cache(self.season)["status"], "already_running")
+			frappe.db.set_value("Game Subscription Season", self.season, "enable_redis", 0)
+			with self.refused(frappe.ValidationError, "Redis"):
+				srs.rebuild_season_cache(self.season)
+			frappe.db.rollback()

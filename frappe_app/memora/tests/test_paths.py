@@ -18,6 +18,9 @@ METHODS = {
 		"get_cache_stats": ["user", "season"],
 		"_make_key": ["user", "season"],
 		"rebuild_season_cache": ["season_name", "batch_size"],
+		"get_rebuild_status": ["season_name"],
+		"clear_season_cache": ["season_name"],
+		"get_cache_status": [],
 	},
 	"memora.services.srs_persistence.SRSPersistenceService": {
 		"persist_review_batch": ["responses", "user", "season", "retry_count"],

@@ -1,12 +1,13 @@
 """Schedules in Redis, by the names that existing code uses."""
 
 import time
+from unittest.mock import patch
 
 import frappe
 import redis
 from frappe.utils import add_days, add_to_date, now_datetime
 
-from memora.services import srs_redis_manager
+from memora.services import srs_rebuild, srs_redis_manager
 from memora.services.srs_redis_manager import SRSRedisManager
 from memora.tests.real_site import MemoraTestCase
 
@@ -86,7 +87,50 @@ class TestSRSRedis(MemoraTestCase):
 		with self.refused(frappe.ValidationError):
 			self.manager.add_item(self.ann, self.season, "", 1.0)
 
-	def test_rebuilding_a_season_is_not_built(self):
-		for rebuild in (self.manager.rebuild_season_cache, srs_redis_manager.rebuild_season_cache):
-			with self.refused(NotImplementedError):
-				rebuild(season=self.season)
+	def test_a_season_is_rebuilt_looked_at_and_cleared(self):
+		self.add_rows(self.ann, {"due": add_days(now_datetime(), -1), "later": add_days(now_datetime(), 1)})
+		self.manager.clear_user_cache(self.ann, self.season)
+		report = self.manager.rebuild_season_cache(season=self.season)
+		self.assertEqual(report["status"], "completed")
+		self.assertGreaterEqual(report["total_keys"], 1)
+		self.assertEqual(self.manager.get_due_items(self.ann, self.season), ["due"])
+		self.assertEqual(self.manager.get_rebuild_status(self.season)["note"]["state"], "completed")
+		status = srs_redis_manager.get_cache_status()
+		self.assertIs(status["redis_connected"], True)
+		self.assertGreaterEqual(status["keys_by_season"][self.season], 1)
+		self.assertGreaterEqual(srs_redis_manager.clear_season_cache(self.season), 1)
+		self.assertEqual(self.manager.get_due_items(self.ann, self.season), [])
+		self.assertNotIn(self.season, self.manager.get_cache_status()["keys_by_season"])
+
+	def test_desk_hears_of_a_rebuild(self):
+		self.add_rows(self.ann, {"due": add_days(now_datetime(), -1)})
+		with patch("frappe.publish_realtime") as publish:
+			srs_rebuild.run(self.season)
+		event, message = publish.call_args.args
+		self.assertEqual((event, message["season"]), ("cache_rebuild", self.season))
+		self.assertEqual((message["status"], message["done"]), ("completed", message["total"]))
+		with patch("frappe.publish_realtime") as publish, self.refused(frappe.DoesNotExistError, "no such"):
+			srs_rebuild.run("no such")
+		self.assertEqual(publish.call_args.args[1]["status"], "failed")
+		logged = frappe.get_all("Error Log", {"method": "cache_rebuild"}, pluck="error")
+		self.assertTrue(any("no such" in text for text in logged))
+
+	def test_switching_the_cache_of_a_season_off_clears_and_on_rebuilds(self):
+		doc = frappe.get_doc("Game Subscription Season", self.season)
+		for enable, job in ((0, "clear_if_off"), (1, "run")):
+			with patch("frappe.enqueue") as enqueue:
+				doc.enable_redis = enable
+				doc.save()
+				frappe.db.commit()
+			called = [call.args[0] for call in enqueue.call_args_list]
+			if frappe.__version__.startswith("14."):
+				# There a job queues the job.
+				self.assertIn("memora.services.srs_rebuild.switched", called)
+				continue
+			self.assertEqual(called, [f"memora.services.srs_rebuild.{job}"])
+			self.assertEqual(enqueue.call_args.kwargs["queue"], "long")
+		with patch("frappe.enqueue") as enqueue:
+			doc.save()
+			frappe.db.commit()
+		enqueue.assert_not_called()
+		self.assertEqual(srs_rebuild.clear_if_off(self.season), 0)

@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 __all__ = [
+    "ArchivePlan",
+    "ArchiveProgress",
+    "ArchiveReport",
+    "ArchiveStatus",
+    "ArchivedQuestion",
+    "AutoArchiveFailure",
+    "AutoArchiveReport",
     "CacheStats",
+    "CacheStatus",
+    "Deleted",
     "DueQuestion",
+    "Flagged",
     "JournalChange",
     "JournalEntry",
     "JournalRow",
@@ -18,12 +28,136 @@ __all__ = [
     "PlayerMoved",
     "PlayerRemoved",
     "Purged",
+    "RebuildNote",
+    "RebuildReport",
+    "RebuildStatus",
+    "RestoreReport",
     "ReviewSession",
     "Schedule",
     "SubmitAnswer",
     "TableMigration",
     "TablePlan",
 ]
+
+
+class ArchivePlan(TypedDict):
+    """What archiving a season would do."""
+
+    season: str
+    method: str
+    """``convert``, ``copy``, or ``merge`` into rows that the archive has already."""
+    rows: int
+    archived_rows: int
+    """Rows of the season that the archive has already."""
+    resumes_at: str | None
+    """Where an earlier run stopped, which this one would take up."""
+    estimate_s: float
+    """Roughly how long it takes, in seconds."""
+    problems: list[str]
+    """What forbids it, each with its remedy."""
+
+
+class ArchiveReport(TypedDict):
+    """What archiving a season came to."""
+
+    season: str
+    status: str
+    """``completed``."""
+    records_archived: int
+    cache_keys_deleted: int
+    """Cached schedules that were dropped."""
+    method: str
+    late_merged: int
+    """Rows that were written for the season while it was archived, or after."""
+    was_archived: bool
+    """Whether it was archived before, so that only late rows were looked for."""
+    resumed: bool
+    """Whether this took up a run that had been stopped."""
+    seconds: float
+
+
+class ArchiveProgress(TypedDict):
+    """How far rows are that move."""
+
+    phase: str
+    done: int
+    total: int
+    running: bool
+    """Whether somebody is at it; else it was stopped, and goes on when it is called again."""
+    failure: str | None
+    """Why it cannot go on."""
+    noted_at: str
+    """UTC, ISO 8601 without an offset."""
+
+
+class ArchiveStatus(TypedDict):
+    """Where the archiving of a season stands."""
+
+    season: str
+    state: str
+    """``active``, ``inactive``, ``archiving``, ``archived`` or ``restoring``."""
+    records_archived: int
+    archived_at: str | None
+    """Site wall time, ISO 8601."""
+    progress: ArchiveProgress | None
+    """There while rows are moving."""
+    eligible_for_deletion: int
+    """Archived rows that may be deleted."""
+
+
+class ArchivedQuestion(TypedDict):
+    """A question as it was when its season was archived. Times: site wall time, ISO 8601."""
+
+    question_id: str
+    stability: float
+    next_review_date: str | None
+    last_review_date: str | None
+    subject: str | None
+    topic: str | None
+    archived_at: str | None
+    eligible_for_deletion: bool
+
+
+class AutoArchiveFailure(TypedDict):
+    """A season that could not be archived."""
+
+    season: str
+    error: str
+
+
+class AutoArchiveReport(TypedDict):
+    """What archiving without being asked came to."""
+
+    archived: list[str]
+    skipped: list[str]
+    """Seasons that ask for it and are active, or not over, or that somebody is at."""
+    failed: list[AutoArchiveFailure]
+    late_merged: int
+    """Rows written late for seasons archived before, that were merged."""
+
+
+class RestoreReport(TypedDict):
+    """What restoring a season came to."""
+
+    season: str
+    status: str
+    """``restored``."""
+    records_restored: int
+    cache_keys_deleted: int
+    resumed: bool
+    seconds: float
+
+
+class Flagged(TypedDict):
+    """What flagging came to."""
+
+    flagged_count: int
+
+
+class Deleted(TypedDict):
+    """What deleting came to."""
+
+    deleted_count: int
 
 
 class CacheStats(TypedDict):
@@ -35,6 +169,24 @@ class CacheStats(TypedDict):
     """Those that are due now."""
     memory_usage_bytes: int
     """Memory of the sorted set and its companion keys, as Redis tells."""
+
+
+class CacheStatus(TypedDict):
+    """What there is in the Redis with the schedules."""
+
+    redis_connected: bool
+    is_safe_mode: bool
+    """Whether students are answered without it."""
+    memory_used_mb: float
+    """MiB that the server uses, for whatever is in it; 0 if it did not answer."""
+    total_keys: int
+    """Schedules of the site; companion keys do not count."""
+    keys_by_season: dict[str, int]
+    is_complete: bool
+    """Whether all keys were looked at; if not, there are at least so many schedules."""
+    keys_looked_at: int
+    """Keys of whomever that were looked at, roughly."""
+    keys_in_redis: int
 
 
 class DueQuestion(TypedDict):
@@ -267,3 +419,54 @@ class PlayerRemoved(TypedDict):
     journal_rows: int
     cache_keys: int
     """Schedules dropped from Redis."""
+
+
+class RebuildReport(TypedDict):
+    """What came of the rebuild of a season's cache."""
+
+    total_records: int
+    """Questions in the schedules that were filled."""
+    total_users: int
+    """Students gone through."""
+    total_keys: int
+    """Schedules filled."""
+    status: str
+    """``completed``."""
+    skipped: int
+    """Schedules that were complete and left alone."""
+    left: int
+    """Students left to their next read, whose schedules others were filling or writing to."""
+    seconds: float
+
+
+class RebuildNote(TypedDict):
+    """Where a rebuild stands."""
+
+    state: str
+    """``started``, ``completed`` or ``failed``."""
+    error: str | None
+    after: str | None
+    """The last student in the order of the index before whom all are done."""
+    done: int
+    """Students gone through."""
+    students: int
+    """Students there are; 0 if that is not known."""
+    filled: int
+    questions: int
+    skipped: int
+    left: int
+    missing_only: bool
+    seconds: float
+    at: int
+    """UTC epoch microseconds."""
+    data_set: str
+    """Names the data set of Redis that is filled."""
+
+
+class RebuildStatus(TypedDict):
+    """A rebuild, seen from outside."""
+
+    note: RebuildNote
+    modified_at: str
+    """UTC, ISO 8601 without an offset."""
+    running: bool

@@ -139,6 +139,38 @@ impl Unjournaled {
         })
     }
 
+    /// The submissions of each of these students in a season. One round trip as a rule: none
+    /// has any if the site has none.
+    ///
+    /// # Errors
+    /// As [`Unjournaled::of`].
+    pub async fn of_many(
+        &self,
+        players: &[&Player],
+        season: &Season,
+    ) -> Result<Vec<Vec<Submission>>> {
+        if !self.are_there().await? {
+            return Ok(vec![Vec::new(); players.len()]);
+        }
+        let mut pipeline = redis::pipe();
+        for player in players {
+            let name = job_id::schedule_hash(player, season);
+            pipeline.cmd("HVALS").arg(keys::entries(&self.site, &name));
+        }
+        let entries: Vec<Vec<Vec<u8>>> = self.redis.pipeline(&pipeline).await?;
+        let of = |(player, entries): (&&Player, &Vec<Vec<u8>>)| {
+            let mut submissions = Vec::with_capacity(entries.len());
+            for entry in entries {
+                let submission = read(entry)?;
+                if submission.key.player == **player && submission.season == *season {
+                    submissions.push(submission);
+                }
+            }
+            Ok(submissions)
+        };
+        players.iter().zip(&entries).map(of).collect()
+    }
+
     /// The submission of `attempt`, which holds the token of this one's id: from its entry,
     /// else from its job. One round trip.
     ///

@@ -4,11 +4,12 @@
 //! write that comes between reading and publishing marks the lease dirty, and the fill
 //! reads again instead of publishing something older than what was acknowledged.
 
-use redis::ToRedisArgs;
+use redis::Value;
 
 use super::keys::{LEASE_TTL_MS, SCHEDULE_TTL_MS};
-use super::{Keys, Reply, ScheduleCache, details, scripts, standing};
+use super::{Keys, Reply, ScheduleCache, details, scripts, standing, unexpected};
 use crate::Result;
+use crate::servers::redis::ScriptCall;
 use crate::types::{Player, QuestionState, Season};
 
 /// Members or fields per script call: well under a millisecond of Redis' time each.
@@ -51,10 +52,24 @@ impl ScheduleCache {
     /// `Unavailable` if Redis is away or a replica.
     pub async fn begin_fill(&self, player: &Player, season: &Season) -> Result<Option<Fill<'_>>> {
         let keys = self.keys(player, season);
-        let token = crate::batch::Attempt::random()?.to_hex();
-        let mut call = scripts::LEASE.key(keys.lease());
-        call.key(keys.details()).arg(&token).arg(LEASE_TTL_MS);
-        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
+        let token = new_token()?;
+        let call = lease_call(&keys, &token);
+        let mut replies = self.link.all_told(vec![call]).await?;
+        self.begun(
+            keys,
+            token,
+            replies.pop().unwrap_or_else(|| Err(unexpected()))?,
+        )
+    }
+
+    /// The fill whose lease was replied to; `None` if somebody has it.
+    pub(super) fn begun(
+        &self,
+        keys: Keys,
+        token: String,
+        reply: Value,
+    ) -> Result<Option<Fill<'_>>> {
+        let mut reply = Reply::new(reply)?;
         if !reply.complete()? {
             return Ok(None);
         }
@@ -71,6 +86,17 @@ impl ScheduleCache {
     }
 }
 
+pub(super) fn new_token() -> Result<String> {
+    Ok(crate::batch::Attempt::random()?.to_hex())
+}
+
+/// The call that takes the lease.
+pub(super) fn lease_call(keys: &Keys, token: &str) -> ScriptCall {
+    let mut call = ScriptCall::new(&scripts::LEASE, &[&keys.lease(), &keys.details()]);
+    call.arg(token).arg(LEASE_TTL_MS.to_string());
+    call
+}
+
 impl Fill<'_> {
     /// Writes the whole schedule, and the sets of these subjects and of those that have one
     /// now, beside the present one. Renews the lease with every chunk. `scope` names the site for failpoints.
@@ -83,19 +109,19 @@ impl Fill<'_> {
         subjects: &[String],
         scope: &str,
     ) -> Result<bool> {
-        let (schedule, details) = (self.keys.staged_schedule(), self.keys.staged_details());
-        if !self.begin(&details).await? {
-            return Ok(false);
-        }
-        for chunk in states.chunks(CHUNK) {
-            let args = chunk
-                .iter()
-                .map(|s| (s.due.to_score(), s.question.as_str()));
-            if !self.chunk("ZADD", &schedule, args).await? {
+        let fields = self.plan(states, subjects);
+        for call in self.chunks(states, &fields) {
+            let mut replies = self.cache.link.all_told(vec![call]).await?;
+            if !matches!(replies.pop(), Some(Ok(Value::Int(1)))) {
                 return Ok(false);
             }
             crate::failpoint::hit(scope, "chunk_n").await?;
         }
+        Ok(true)
+    }
+
+    /// What is to be staged, and the fields of the details.
+    pub(super) fn plan(&mut self, states: &[QuestionState], subjects: &[String]) -> Fields {
         let mut subjects = subjects.to_vec();
         for present in &self.present_subjects {
             if !subjects.contains(present) {
@@ -105,45 +131,59 @@ impl Fill<'_> {
         subjects.truncate(MAX_SUBJECTS);
         let fields = details::build(states, &subjects, &self.token);
         (self.staged_members, self.staged_fields) = (states.len(), fields.len());
-        for chunk in by_bytes(&fields) {
-            let args = chunk.iter().map(|(k, v)| (&k[..], &v[..]));
-            if !self.chunk("HSET", &details, args).await? {
-                return Ok(false);
-            }
-        }
-        self.staged_subjects.clear();
-        for subject in &subjects {
-            if !self.stage_subject(subject, states).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        self.staged_subjects = subjects;
+        fields
     }
 
-    async fn stage_subject(&mut self, subject: &str, states: &[QuestionState]) -> Result<bool> {
+    /// The calls that stage what was planned, in this order. Each replies 1, or 0 if the lease
+    /// is lost.
+    pub(super) fn chunks<'s>(
+        &'s self,
+        states: &'s [QuestionState],
+        fields: &'s Fields,
+    ) -> impl Iterator<Item = ScriptCall> + 's {
+        let (schedule, details) = (self.keys.staged_schedule(), self.keys.staged_details());
+        let begin = self.call(&details, "BEGIN");
+        let members = states.chunks(CHUNK).map(move |chunk| {
+            let mut call = self.call(&schedule, "ZADD");
+            for state in chunk {
+                call.arg(state.due.to_score()).arg(state.question.as_str());
+            }
+            call
+        });
+        let details = by_bytes(fields).into_iter().map(move |chunk| {
+            let mut call = self.call(&details, "HSET");
+            for (field, value) in chunk {
+                call.arg(field).arg(value);
+            }
+            call
+        });
+        let subjects = self.staged_subjects.iter();
+        let subjects = subjects.flat_map(move |subject| self.of_subject(subject, states));
+        std::iter::once(begin)
+            .chain(members)
+            .chain(details)
+            .chain(subjects)
+    }
+
+    fn of_subject(&self, subject: &str, states: &[QuestionState]) -> Vec<ScriptCall> {
         let key = self.keys.staged_subject(subject);
-        // What an earlier, dirty round staged is not of this reading.
-        self.cache
-            .link
-            .query::<i64>(redis::cmd("UNLINK").arg(&key))
-            .await?;
         // The token ties the set to the details that are published with it.
-        let token = format!("\0{}", self.token);
-        let mut good = self
-            .chunk("ZADD", &key, [("+inf", token.as_str())].into_iter())
-            .await?;
+        let mut first = self.call(&key, "ANEW");
+        first.arg("+inf").arg(format!("\0{}", self.token));
+        let mut calls = vec![first];
         let of_subject: Vec<_> = states
             .iter()
             .filter(|s| s.subject.as_deref() == Some(subject))
             .collect();
         for chunk in of_subject.chunks(CHUNK) {
-            let args = chunk
-                .iter()
-                .map(|s| (s.due.to_score(), s.question.as_str()));
-            good = good && self.chunk("ZADD", &key, args).await?;
+            let mut call = self.call(&key, "ZADD");
+            for state in chunk {
+                call.arg(state.due.to_score()).arg(state.question.as_str());
+            }
+            calls.push(call);
         }
-        self.staged_subjects.push(subject.to_owned());
-        Ok(good)
+        calls
     }
 
     /// Puts what was staged in place, in one step.
@@ -151,27 +191,31 @@ impl Fill<'_> {
     /// # Errors
     /// `Unavailable` if Redis is away.
     pub async fn publish(&self) -> Result<Published> {
+        let mut replies = self.cache.link.all_told(vec![self.publish_call()]).await?;
+        published(replies.pop().unwrap_or_else(|| Err(unexpected()))?)
+    }
+
+    pub(super) fn publish_call(&self) -> ScriptCall {
         let keys = &self.keys;
-        let mut call = scripts::PUBLISH.key(keys.lease());
-        call.key(&keys.schedule)
-            .key(keys.details())
-            .key(keys.staged_schedule())
-            .key(keys.staged_details());
+        let mut all = vec![
+            keys.lease(),
+            keys.schedule.clone(),
+            keys.details(),
+            keys.staged_schedule(),
+            keys.staged_details(),
+        ];
         for subject in &self.staged_subjects {
-            call.key(keys.subject(subject))
-                .key(keys.staged_subject(subject));
+            all.push(keys.subject(subject));
+            all.push(keys.staged_subject(subject));
         }
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let mut call = ScriptCall::new(&scripts::PUBLISH, &all);
         call.arg(&self.token)
             .arg(&self.cache.own)
-            .arg(SCHEDULE_TTL_MS)
-            .arg(self.staged_members)
-            .arg(self.staged_fields);
-        match self.cache.link.told::<i64>(&mut call).await? {
-            0 => Ok(Published::Yes),
-            1 => Ok(Published::Lost),
-            2 => Ok(Published::Dirty),
-            other => standing(other).map(|_| Published::Lost),
-        }
+            .arg(SCHEDULE_TTL_MS.to_string())
+            .arg(self.staged_members.to_string())
+            .arg(self.staged_fields.to_string());
+        call
     }
 
     /// Gives the lease back without publishing.
@@ -179,44 +223,46 @@ impl Fill<'_> {
     /// # Errors
     /// `Unavailable` if Redis is away; the lease then runs out by itself.
     pub async fn release(self) -> Result<()> {
-        let mut call = scripts::RELEASE.key(self.keys.lease());
-        call.key(self.keys.staged_schedule())
-            .key(self.keys.staged_details());
-        for subject in &self.staged_subjects {
-            call.key(self.keys.staged_subject(subject));
-        }
+        let call = self.release_call();
+        let mut replies = self.cache.link.all_told(vec![call]).await?;
+        replies
+            .pop()
+            .unwrap_or_else(|| Err(unexpected()))
+            .map(|_| ())
+    }
+
+    pub(super) fn release_call(&self) -> ScriptCall {
+        let keys = &self.keys;
+        let mut all = vec![keys.lease(), keys.staged_schedule(), keys.staged_details()];
+        let subjects = self.staged_subjects.iter();
+        all.extend(subjects.map(|subject| keys.staged_subject(subject)));
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let mut call = ScriptCall::new(&scripts::RELEASE, &all);
         call.arg(&self.token);
-        self.cache.link.told::<i64>(&mut call).await.map(|_| ())
-    }
-
-    /// Starts the staging anew; `Ok(false)` if the lease is lost.
-    async fn begin(&self, details: &str) -> Result<bool> {
-        let mut call = self.call(details);
-        call.arg("BEGIN");
-        Ok(self.cache.link.told::<i64>(&mut call).await? == 1)
-    }
-
-    async fn chunk(
-        &self,
-        command: &str,
-        key: &str,
-        pairs: impl Iterator<Item = (impl ToRedisArgs, impl ToRedisArgs)>,
-    ) -> Result<bool> {
-        let mut call = self.call(key);
-        call.arg(command);
-        for (a, b) in pairs {
-            call.arg(a).arg(b);
-        }
-        Ok(self.cache.link.told::<i64>(&mut call).await? == 1)
-    }
-
-    fn call(&self, key: &str) -> redis::ScriptInvocation<'static> {
-        let mut call = scripts::STAGE.key(self.keys.lease());
-        call.key(self.keys.staged_schedule())
-            .key(key)
-            .arg(&self.token)
-            .arg(LEASE_TTL_MS);
         call
+    }
+
+    fn call(&self, key: &str, command: &str) -> ScriptCall {
+        let (lease, staged) = (self.keys.lease(), self.keys.staged_schedule());
+        let mut call = ScriptCall::new(&scripts::STAGE, &[&lease, &staged, key]);
+        call.arg(&self.token)
+            .arg(LEASE_TTL_MS.to_string())
+            .arg(command);
+        call
+    }
+}
+
+/// The fields of a details hash.
+pub(super) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What a publication replied.
+pub(super) fn published(reply: Value) -> Result<Published> {
+    match reply {
+        Value::Int(0) => Ok(Published::Yes),
+        Value::Int(1) => Ok(Published::Lost),
+        Value::Int(2) => Ok(Published::Dirty),
+        Value::Int(other) => standing(other).map(|_| Published::Lost),
+        _ => Err(unexpected()),
     }
 }
 

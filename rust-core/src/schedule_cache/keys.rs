@@ -30,6 +30,51 @@ impl Keys {
         }
     }
 
+    /// The keys that a key of this prefix is one of, the schedule itself or a companion;
+    /// `None` for a key of anybody else's.
+    pub(super) fn of(prefix: &str, key: &str) -> Option<Self> {
+        let schedule = match key.strip_prefix('{') {
+            Some(companion) => companion.split_once("}:")?.0,
+            None => key,
+        };
+        let keys = Self {
+            schedule: schedule.to_owned(),
+        };
+        keys.encoded_season(prefix).is_some().then_some(keys)
+    }
+
+    /// Whether these are of `season`.
+    pub(super) fn is_of(&self, prefix: &str, season: &Season) -> bool {
+        self.encoded_season(prefix) == Some(&encode(season.as_str(), "%{}"))
+    }
+
+    /// The season that these are of.
+    pub(super) fn season(&self, prefix: &str) -> Option<String> {
+        let season = self.encoded_season(prefix)?;
+        let decoded = percent_encoding::percent_decode_str(season).decode_utf8();
+        Some(decoded.ok()?.into_owned())
+    }
+
+    /// The user's part holds no colon, so that what follows the next one is the season.
+    fn encoded_season(&self, prefix: &str) -> Option<&str> {
+        let both = self.schedule.strip_prefix(prefix)?.strip_prefix("srs:")?;
+        let (user, season) = both.split_once(':')?;
+        let is_plain = |part: &str| !part.is_empty() && !part.contains(['{', '}']);
+        (is_plain(user) && is_plain(season)).then_some(season)
+    }
+
+    /// A glob for SCAN that lets through at least every key of `season`.
+    pub(super) fn pattern(prefix: &str, season: &Season) -> String {
+        let mut pattern = format!("*{prefix}srs:*:");
+        for c in encode(season.as_str(), "%{}").chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern + "*"
+    }
+
     /// Stability, subject, topic, last review and version of each question.
     pub fn details(&self) -> String {
         self.companion("d")
@@ -118,6 +163,38 @@ mod tests {
         ];
         let keys: std::collections::HashSet<_> = pairs.iter().map(|(p, s)| key("", p, s)).collect();
         assert_eq!(keys.len(), pairs.len());
+    }
+
+    #[test]
+    fn a_key_says_of_whom_it_is() {
+        let (ann, season) = (Player::stored("a:b%{x}"), Season::stored("A:X {5}% *[?]"));
+        let keys = Keys::new("p.", &ann, &season);
+        for key in [
+            &keys.schedule,
+            &keys.details(),
+            &keys.lease(),
+            &keys.subject("Maths"),
+            &keys.staged_subject("Maths"),
+        ] {
+            assert_eq!(Keys::of("p.", key).as_ref(), Some(&keys), "{key}");
+            assert_eq!(Keys::of("", key), None, "{key}");
+            assert_eq!(Keys::of("q.", key), None, "{key}");
+        }
+        assert!(keys.is_of("p.", &season));
+        assert!(!keys.is_of("p.", &Season::stored("X {5}% *[?]")));
+        assert_eq!(keys.season("p.").as_deref(), Some(season.as_str()));
+        for other in [
+            "srs:",
+            "srs:a",
+            "srs:a:",
+            "srs::S",
+            "{srs:a:S}",
+            "x",
+            "{srs:a:S",
+            "srs:{a}:S",
+        ] {
+            assert_eq!(Keys::of("", other), None, "{other}");
+        }
     }
 
     #[test]

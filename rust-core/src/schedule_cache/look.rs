@@ -15,6 +15,9 @@ use redis::{Pipeline, Value, pipe};
 use super::{ScheduleCache, text};
 use crate::Result;
 
+/// Hex digits of a marker that name the instance.
+const INSTANCE: usize = 16;
+
 /// Who the server is, as it said over one connection.
 pub(super) struct Identity {
     connection: u64,
@@ -22,6 +25,14 @@ pub(super) struct Identity {
     data_set: String,
     /// The marker of complete schedules.
     marker: Vec<u8>,
+}
+
+impl Identity {
+    /// Names the data set, for people and notes.
+    pub(super) fn name(&self) -> String {
+        let marker = self.marker.len().saturating_sub(INSTANCE);
+        String::from_utf8_lossy(&self.marker[marker..]).into_owned()
+    }
 }
 
 /// See [`Identity`]; `None` before the first look.
@@ -63,7 +74,7 @@ impl ScheduleCache {
     }
 
     /// `None` on a replica.
-    async fn identity(&self) -> Result<Option<Arc<Identity>>> {
+    pub(super) async fn identity(&self) -> Result<Option<Arc<Identity>>> {
         if let Some(known) = self.server.load_full() {
             return Ok(Some(known));
         }
@@ -89,7 +100,7 @@ impl ScheduleCache {
         let mut here = sha1_smol::Sha1::from(format!("{run}{data}"))
             .digest()
             .to_string();
-        here.truncate(16);
+        here.truncate(INSTANCE);
         let known = Arc::new(Identity {
             connection,
             data_set: format!("master_replid:{data}"),

@@ -24,19 +24,23 @@
 mod details;
 mod dump;
 mod fill;
+mod fill_many;
 mod keys;
 mod look;
 mod public;
 mod scripts;
+mod season;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use fill::{Fill, Published};
+pub use fill_many::Begun;
 pub use keys::Keys;
 pub use public::{Glance, MAX_CARRIED};
 use redis::Value;
+pub use season::{Counted, Counting};
 
 use crate::servers::redis::RedisLink;
 use crate::types::{Player, QuestionState, Season, UtcMicros};
@@ -289,8 +293,17 @@ impl ScheduleCache {
     /// # Errors
     /// As [`ScheduleCache::invalidate`].
     pub async fn forget(&self, keys: &Keys) -> Result<bool> {
+        self.forget_with(keys, &[]).await
+    }
+
+    /// As [`ScheduleCache::forget`], with companions that were found: subjects' sets whose
+    /// details are gone are known to nobody else.
+    pub(super) async fn forget_with(&self, keys: &Keys, companions: &[String]) -> Result<bool> {
         let mut call = scripts::INVALIDATE.key(&keys.schedule);
         call.key(keys.details()).key(keys.lease());
+        for companion in companions {
+            call.key(companion);
+        }
         call.arg(&self.own).arg(keys.subject_prefix());
         let mut reply = Reply::new(self.link.told(&mut call).await?)?;
         match reply.int()? {

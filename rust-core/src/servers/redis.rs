@@ -13,8 +13,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline,
-    ScriptInvocation,
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline, Script,
+    ScriptInvocation, Value,
 };
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
@@ -38,6 +38,37 @@ struct Link {
     /// not say. Asked for when first needed.
     run_id: OnceCell<String>,
     connection: MultiplexedConnection,
+}
+
+/// A call of a script among many ([`RedisLink::all_told`]): its arguments are written once,
+/// into what is sent.
+pub struct ScriptCall {
+    script: &'static Script,
+    cmd: Cmd,
+    bytes: usize,
+}
+
+impl ScriptCall {
+    /// A call with these keys.
+    pub fn new(script: &'static Script, keys: &[&str]) -> Self {
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(script.get_hash()).arg(keys.len()).arg(keys);
+        let bytes = keys.iter().map(|key| key.len() + 16).sum();
+        Self { script, cmd, bytes }
+    }
+
+    /// Adds an argument.
+    pub fn arg(&mut self, arg: impl AsRef<[u8]>) -> &mut Self {
+        let arg = arg.as_ref();
+        self.bytes += arg.len() + 16;
+        self.cmd.arg(arg);
+        self
+    }
+
+    /// Bytes to be sent, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 /// Why a channel cannot be heard.
@@ -230,6 +261,65 @@ impl RedisLink {
         script.arg(run_id);
         let result = script.invoke_async(&mut link.connection.clone()).await;
         self.settle(&link, result)
+    }
+
+    /// Runs calls of scripts in one round trip, telling each what [`Self::told`] does; what
+    /// came of each, in order. Those whose script the server does not know are done after
+    /// the others, in one more.
+    ///
+    /// # Errors
+    /// `Unavailable` if Redis is away or slow: any of the calls may have been done.
+    pub async fn all_told(&self, calls: Vec<ScriptCall>) -> Result<Vec<Result<Value>>> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let link = self.link().await?;
+        let mut connection = link.connection.clone();
+        let run_id = link.run_id.get_or_init(|| run_id(&mut connection)).await;
+        let scripts: Vec<&Script> = calls.iter().map(|call| call.script).collect();
+        let mut pipeline = Pipeline::with_capacity(calls.len());
+        pipeline.ignore_errors();
+        for mut call in calls {
+            call.cmd.arg(run_id);
+            pipeline.add_command(call.cmd);
+        }
+        let mut replies = self.send(&link, &pipeline).await?;
+        let is_unknown = |reply: &redis::RedisResult<Value>| {
+            let unknown = redis::ErrorKind::Server(redis::ServerErrorKind::NoScript);
+            reply.as_ref().is_err_and(|error| error.kind() == unknown)
+        };
+        let unknown: Vec<usize> = (0..replies.len())
+            .filter(|&i| is_unknown(&replies[i]))
+            .collect();
+        if !unknown.is_empty() {
+            let (mut again, mut loaded) = (redis::pipe(), Vec::new());
+            again.ignore_errors();
+            for script in unknown.iter().filter_map(|&i| scripts.get(i)) {
+                if !loaded.contains(&script.get_hash()) {
+                    loaded.push(script.get_hash());
+                    again.load_script(script);
+                }
+            }
+            let calls: Vec<&Cmd> = pipeline.cmd_iter().collect();
+            for call in unknown.iter().filter_map(|&i| calls.get(i)) {
+                again.add_command((*call).clone());
+            }
+            let done = self.send(&link, &again).await?.split_off(loaded.len());
+            for (i, reply) in unknown.into_iter().zip(done) {
+                replies[i] = reply;
+            }
+        }
+        let replies = replies.into_iter();
+        Ok(replies.map(|reply| reply.map_err(Error::from)).collect())
+    }
+
+    async fn send(
+        &self,
+        link: &Link,
+        pipeline: &Pipeline,
+    ) -> Result<Vec<redis::RedisResult<Value>>> {
+        let sent = pipeline.query_async(&mut link.connection.clone()).await;
+        self.settle(link, sent)
     }
 
     /// Closes the connection, once nobody waits for an answer over it; the next command

@@ -134,6 +134,26 @@ pub(super) async fn overlay(site: &Site, player: &Player, season: &Season) -> Re
     })
 }
 
+/// The same of each of these students, for who publishes what is read: where the queue's
+/// Redis cannot be asked, nothing is.
+///
+/// # Errors
+/// `Unavailable` if the queue's Redis is away; `Internal` for an entry that cannot be read.
+pub(super) async fn overlay_of_many(
+    site: &Site,
+    players: &[&Player],
+    season: &Season,
+) -> Result<Vec<Vec<Batch>>> {
+    let memory = &site.unjournaled_memory;
+    let mut batches: Vec<Vec<Batch>> = players.iter().map(|p| memory.of(p, season)).collect();
+    let entries = site.unjournaled.of_many(players, season).await?;
+    for (batches, entries) in batches.iter_mut().zip(entries) {
+        batches.extend(entries.into_iter().map(|s| s.batch));
+    }
+    failpoint::hit(&site.config.site, "overlay_read").await?;
+    Ok(batches)
+}
+
 /// Goes on making the row of a submit that was acknowledged without it. Nobody waits.
 pub(super) fn insert_later(site: &Arc<Site>, submission: Submission) {
     site.unjournaled_memory

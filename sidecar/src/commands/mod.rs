@@ -1,11 +1,13 @@
 //! The subcommands, one file each: options, `run`.
 
 pub(crate) mod archive;
+pub(crate) mod cache;
 pub(crate) mod check_config;
 pub(crate) mod journal;
 pub(crate) mod long;
 pub(crate) mod migrate;
 pub(crate) mod partition;
+pub(crate) mod rebuild;
 pub(crate) mod retention;
 pub(crate) mod safe_mode;
 pub(crate) mod serve;

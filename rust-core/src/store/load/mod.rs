@@ -8,6 +8,8 @@
 //! come as `over`, read *before* the snapshot: they are taken out only after their row is
 //! committed, so that each is seen in one of both.
 
+pub mod many;
+
 use std::collections::HashMap;
 
 use futures_util::TryStreamExt;

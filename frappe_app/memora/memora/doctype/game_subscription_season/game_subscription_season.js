@@ -1,6 +1,7 @@
 // A season's form: what stands behind it, Rebuild Cache, and warnings.
 
-// Progress of a rebuild: {season, done, total} in students, {status: "completed" | "failed"} at the end.
+// Progress of a rebuild: {season, done, total} in students, with status "completed" or "failed" (and
+// error) at the end.
 const REBUILD_EVENT = "cache_rebuild";
 
 frappe.ui.form.on("Game Subscription Season", {
@@ -68,34 +69,47 @@ function render(frm, lines) {
 }
 
 function add_rebuild_button(frm, state) {
-	if (state.can_rebuild) {
-		frm.add_custom_button(__("Rebuild Cache"), () => rebuild(frm));
-		return;
+	frm.remove_custom_button(__("Rebuild Cache"));
+	const running = state.rebuild && state.rebuild.running;
+	if (running) listen(frm);
+	const button = frm.add_custom_button(__("Rebuild Cache"), () => rebuild(frm));
+	if (!state.can_rebuild || running) {
+		button.prop("disabled", true);
+		button.attr("title", running ? __("A rebuild is under way") : __("This season has no cache that could be filled now"));
 	}
-	const button = frm.add_custom_button(__("Rebuild Cache (not built yet)"), () => {});
-	button.prop("disabled", true);
-	button.attr("title", __("The engine cannot do this yet. Schedules are cached when students ask for them."));
 }
 
 async function rebuild(frm) {
 	const season = frm.doc.name;
-	frappe.realtime.off(REBUILD_EVENT);
-	frappe.realtime.on(REBUILD_EVENT, (progress) => {
-		if (progress.season === season) show_progress(frm, progress);
-	});
+	// Before it begins, so that nothing is missed.
+	listen(frm);
 	const job = await frappe.xcall("memora.api.srs.rebuild_season_cache", { season });
-	frappe.show_alert(__("Rebuilding about {0} schedules", [job.estimated_records]));
+	const started = job.status === "started";
+	frappe.show_alert(
+		started ? __("Rebuilding schedules of about {0} questions", [job.estimated_records]) : __("A rebuild is under way already")
+	);
 }
 
-function show_progress(frm, { done, total, status }) {
+function listen(frm) {
+	const season = frm.doc.name;
+	frappe.realtime.off(REBUILD_EVENT);
+	frappe.realtime.on(REBUILD_EVENT, (progress) => {
+		// The form may show another season by now.
+		if (progress.season === season && frm.doc.name === season) show_progress(frm, progress);
+	});
+}
+
+function show_progress(frm, { done, total, status, error }) {
 	const title = __("Rebuild Cache");
 	if (!status) {
-		frm.dashboard.show_progress(title, total ? (100 * done) / total : 0, __("{0} of {1} students", [done, total]));
+		const of_all = total ? __("{0} of {1} students", [done, total]) : __("{0} students", [done]);
+		frm.dashboard.show_progress(title, total ? (100 * done) / total : 0, of_all);
 		return;
 	}
 	frappe.realtime.off(REBUILD_EVENT);
 	frm.dashboard.hide_progress(title);
 	const failed = status === "failed";
-	frappe.show_alert({ message: failed ? __("The rebuild failed") : __("Rebuilt"), indicator: failed ? "red" : "green" });
+	const told = failed ? __("The rebuild failed: {0}", [frappe.utils.escape_html(error || "")]) : __("Rebuilt");
+	frappe.show_alert({ message: told, indicator: failed ? "red" : "green" });
 	show_infrastructure(frm);
 }

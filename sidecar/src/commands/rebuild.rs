@@ -1,0 +1,126 @@
+//! `memora-srs rebuild`.
+
+use std::time::Instant;
+
+use clap::Args;
+use memora_core::services::rebuild::{self, Options, Report, Standing, State};
+use memora_core::services::work::{Noted, Progress, Tell};
+
+use super::long::{self, Common};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026
+  memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026 --missing-only --load 25
+  memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026 --status --json
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration or no such season,
+4 a server is away, or another rebuild of the season is under way (worth trying again).";
+
+/// Fill the cached schedules of all students of a season.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Rebuild {
+    #[command(flatten)]
+    common: Common,
+    /// The season.
+    #[arg(long, value_name = "NAME")]
+    season: String,
+    /// Share of the time in which the servers are asked to work, in per cent; 50 leaves room
+    /// for students.
+    #[arg(long, value_name = "PERCENT", default_value_t = 50,
+          value_parser = clap::value_parser!(u8).range(1..=100))]
+    load: u8,
+    /// Leave schedules alone that are complete.
+    #[arg(long)]
+    missing_only: bool,
+    /// Begin with the first student also where a run was interrupted within the last hour.
+    #[arg(long)]
+    from_start: bool,
+    /// Students read at once; of 20,000 questions together at most.
+    #[arg(long, value_name = "STUDENTS", default_value_t = 1000,
+          value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    batch_size: u16,
+    /// Do nothing but say where the last rebuild stands.
+    #[arg(long, conflicts_with_all = ["load", "missing_only", "from_start", "batch_size"])]
+    status: bool,
+}
+
+impl Rebuild {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        long::run(async move {
+            match self.status {
+                true => self.status().await,
+                false => self.rebuild().await,
+            }
+        })
+    }
+
+    async fn rebuild(&self) -> anyhow::Result<()> {
+        let site = self.common.site().await?;
+        let options = Options {
+            load: self.load,
+            missing_only: self.missing_only,
+            from_start: self.from_start,
+            batch_size: usize::from(self.batch_size),
+        };
+        let bar = long::bar();
+        let shown = bar.clone();
+        let began = Instant::now();
+        let tell: Box<Tell> = Box::new(move |progress: Progress| {
+            long::show(&shown, progress);
+            let seconds = began.elapsed().as_secs_f64().max(0.001);
+            shown.set_message(format!("{}, {:.0} s", progress.phase, seconds));
+        });
+        let report = rebuild::run(&site, &self.season, &options, &*tell).await;
+        bar.finish_and_clear();
+        let report = report?;
+        self.common
+            .print(&report, || describe(&self.season, &report))
+    }
+
+    async fn status(&self) -> anyhow::Result<()> {
+        let site = self.common.site().await?;
+        let status = rebuild::status(&site, &self.season).await?;
+        self.common.print(&status, || match &status {
+            None => format!("{}: never rebuilt", self.season),
+            Some(noted) => standing(&self.season, noted),
+        })
+    }
+}
+
+fn describe(season: &str, report: &Report) -> String {
+    let rate = report.total_records as f64 / report.seconds.max(0.001);
+    let mut text = format!(
+        "{season}: {} schedules of {} students with {} questions in {:.1} s, {rate:.0} questions/s",
+        report.total_keys, report.total_users, report.total_records, report.seconds
+    );
+    if report.skipped > 0 {
+        text += &format!("; {} were complete", report.skipped);
+    }
+    if report.left > 0 {
+        text += &format!(
+            "; {} were being filled or written to, and are left to their next read",
+            report.left
+        );
+    }
+    text
+}
+
+fn standing(season: &str, noted: &Noted<Standing>) -> String {
+    let note = &noted.note;
+    let state = match (note.state, noted.running) {
+        (State::Completed, _) => "completed",
+        (_, true) => "under way",
+        (State::Started, false) => "interrupted",
+        (State::Failed, false) => "failed",
+    };
+    let mut text = format!(
+        "{season}: {state}, noted {} UTC\n  {} of {} students, {} schedules with {} questions, {:.1} s",
+        noted.modified_at, note.done, note.students, note.filled, note.questions, note.seconds
+    );
+    if let Some(error) = &note.error {
+        text += &format!("\n  {error}");
+    }
+    text
+}
