@@ -48,9 +48,11 @@ doc_events = {
 	},
 }
 
-# Only enqueues. Reconciliation, automatic archiving and retention join when the engine has them.
+# Only enqueues. Reconciliation joins when the engine has it.
 scheduler_events = {
 	"cron": {
 		"*/3 * * * *": ["memora.services.srs_sweeper.enqueue_sweep"],
+		"0 2 * * 0": ["memora.services.srs_archiver.enqueue_retention"],
 	},
+	"daily": ["memora.services.srs_archiver.enqueue_auto_archive"],
 }
