@@ -48,10 +48,14 @@ doc_events = {
 	},
 }
 
-# Only enqueues. Automatic archiving and retention join when the engine has them.
+# Only enqueues.
 scheduler_events = {
 	"cron": {
 		"*/3 * * * *": ["memora.services.srs_sweeper.enqueue_sweep"],
+		"0 2 * * 0": ["memora.services.srs_archiver.enqueue_retention"],
 	},
-	"daily": ["memora.services.srs_reconciliation.enqueue_reconciliation"],
+	"daily": [
+		"memora.services.srs_reconciliation.enqueue_reconciliation",
+		"memora.services.srs_archiver.enqueue_auto_archive",
+	],
 }

@@ -18,6 +18,7 @@
     reason = "what documents a class or method is Python's docstring"
 )]
 
+mod archiver;
 mod convert;
 mod engine;
 mod error;
@@ -35,7 +36,6 @@ mod safe_mode;
 mod scheduling;
 mod schema;
 mod telling;
-mod unbuilt;
 mod wheel;
 
 use pyo3::prelude::*;
@@ -45,6 +45,8 @@ use pyo3::prelude::*;
 mod _core {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::archiver::SRSArchiver;
     #[pymodule_export]
     use crate::journal::Journal;
     #[pymodule_export]
@@ -65,8 +67,6 @@ mod _core {
     use crate::scheduling::{schedule, xp_for_quality};
     #[pymodule_export]
     use crate::schema::Schema;
-    #[pymodule_export]
-    use crate::unbuilt::SRSArchiver;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]

@@ -199,6 +199,9 @@ mod tests {
             commands::rebuild::EXAMPLES,
             commands::cache::EXAMPLES,
             commands::retention::EXAMPLES,
+            commands::retention::EXAMPLES,
+            commands::rebuild::EXAMPLES,
+            commands::cache::EXAMPLES,
         ];
         for line in examples
             .iter()

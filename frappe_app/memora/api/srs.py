@@ -6,7 +6,7 @@
 import frappe
 from frappe import _
 
-from memora.services import engine, srs_rebuild
+from memora.services import engine, srs_archiver, srs_rebuild
 from memora.services.partition_manager import PartitionManager
 from memora.services.srs_reconciliation import SRSReconciliationService
 from memora.services.srs_redis_manager import SRSRedisManager
@@ -15,6 +15,9 @@ SEASON = "Game Subscription Season"
 
 MIN_SAMPLE = 100
 MAX_SAMPLE = 100_000
+
+# Rows that are moved or deleted while the request waits; of more a job takes care.
+AT_ONCE = 100_000
 
 
 @frappe.whitelist()
@@ -94,29 +97,48 @@ def trigger_reconciliation(sample_size=10000, season=None, season_name=None):
 
 @frappe.whitelist(methods=["POST"])
 def archive_season(season=None, confirm=False, season_name=None):
-	"""Archive an inactive season, once confirmed. Not built yet: NotImplementedError (501)."""
+	"""Archive an inactive season, once confirmed; over 100,000 rows in a job.
+
+	Returns status ``completed`` with records_archived and cache_keys_deleted, or ``started`` with
+	job_id. Progress: ``memora.services.srs_archiver.EVENT``.
+
+	Raises ValidationError (417) for an active season or without ``confirm``, ConflictError (409) when
+	something is in the way, UnavailableError (503) when a run of it is under way.
+	"""
 	_administrators_only()
-	_season(season, season_name)
+	season = _season(season, season_name)
 	_confirmed(confirm)
-	_not_built(_("Archiving a season"))
+	archiver = srs_archiver.SRSArchiver()
+	plan = archiver.plan_archive(season)
+	if plan["problems"]:
+		frappe.throw(". ".join(plan["problems"]))
+	if plan["rows"] > AT_ONCE:
+		return srs_archiver.start_archive(season)
+	return archiver.archive_season(season)
 
 
 @frappe.whitelist()
 def get_archive_status(season=None, season_name=None):
-	"""How far the archiving of a season is. Not built yet: NotImplementedError (501)."""
+	"""Where the archiving of a season stands; see ``SRSArchiver.get_archive_status``."""
 	_administrators_only()
-	_season(season, season_name)
-	_not_built(_("The state of an archiving"))
+	return srs_archiver.SRSArchiver().get_archive_status(_season(season, season_name))
 
 
 @frappe.whitelist(methods=["POST"])
 def delete_eligible_archived_records(season=None, confirm=False, season_name=None):
-	"""Delete rows flagged for deletion, once confirmed. Not built yet: NotImplementedError (501)."""
+	"""Delete rows flagged for deletion, of one season or of all, once confirmed; over 100,000 in a job.
+
+	Returns status ``completed`` with deleted_count, or ``started`` with job_id.
+
+	Raises ValidationError (417) without ``confirm``.
+	"""
 	_administrators_only()
-	if season or season_name:
-		_season(season, season_name)
+	name = _season(season, season_name) if season or season_name else None
 	_confirmed(confirm)
-	_not_built(_("Deleting archived rows"))
+	archiver = srs_archiver.SRSArchiver()
+	if archiver.count_eligible_records(name) > AT_ONCE:
+		return srs_archiver.start_deletion(name)
+	return {"status": "completed", **archiver.delete_eligible_records(name, confirm=True)}
 
 
 def _administrators_only():
@@ -148,7 +170,3 @@ def _sample_size(value):
 	if not text.isdecimal() or not MIN_SAMPLE <= int(text) <= MAX_SAMPLE:
 		frappe.throw(_("sample_size: must be {0} to {1}").format(MIN_SAMPLE, MAX_SAMPLE))
 	return int(text)
-
-
-def _not_built(what):
-	frappe.throw(_("{0} is not built yet").format(what), exc=engine.NotBuiltError)

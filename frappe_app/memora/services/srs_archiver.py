@@ -1,45 +1,122 @@
-"""Seasons that are over, moved into the archive. The engine does not have this part yet.
+"""Seasons that are over, moved into the archive and back; archived rows past their retention.
 
-Each method is also a function of this module, for ``bench execute``.
+Each method is also a function of this module, for ``bench execute``. The scheduler only enqueues
+(``enqueue_auto_archive``, ``enqueue_retention``); what Desk starts and takes long runs as a job, too
+(``start_archive``, ``start_deletion``). Whatever stops one, the next goes on with it.
 """
+
+import hashlib
+import time
+
+import frappe
 
 from memora.services import engine
 from memora.services.season_argument import either_name
 
 CLASS = "SRSArchiver"
 
+# Event of Desk's realtime channel: {season, phase, done, total} in rows, and at the end {season, status:
+# "completed", report} or {season, status: "failed", error}. season is None for work on all of them.
+EVENT = "season_archive"
+
+# Title in the Error Log.
+TITLE = "SRSArchiver"
+
+# Seconds that a job may take. What it has not done by then, the next one goes on with.
+TIMEOUT = 6 * 3600
+
+# Seconds between two messages to Desk.
+PAUSE = 1
+
 
 class SRSArchiver:
-	"""Archive and retention of the site at hand."""
+	"""Archive and retention of the site at hand.
+
+	Methods raise UnavailableError (503) when a server is away, a table is in use, or another run is
+	under way: call again, it goes on. DoesNotExistError (404) for an unknown season.
+	"""
 
 	@either_name
-	def archive_season(self, season_name) -> dict:
-		"""Archive an inactive season. Not built yet: NotImplementedError (501)."""
-		return engine.call(CLASS, "archive_season", season_name)
+	def archive_season(self, season_name, method=None) -> dict:
+		"""Archive an inactive season, or merge what was written late for an archived one; tells Desk.
+
+		``method``: ``convert`` or ``copy``, else what the server can do best.
+
+		Returns status (``completed``), records_archived, cache_keys_deleted; also season, method,
+		late_merged, was_archived, resumed, seconds.
+
+		Raises ValidationError (417) for an active season, ConflictError (409) when something is in the
+		way, or the archive does not have the same rows; nothing is dropped then.
+		"""
+		return _telling(season_name, "archive_season", season_name, method=method)
+
+	@either_name
+	def plan_archive(self, season_name, method=None) -> dict:
+		"""What ``archive_season`` would do: season, method, rows, estimate_s, problems, and more."""
+		return engine.call(CLASS, "plan_archive", season_name, method=method)
+
+	@either_name
+	def restore_season(self, season_name) -> dict:
+		"""Bring a season's rows back from the archive; it stays inactive. Tells Desk."""
+		return _telling(season_name, "restore_season", season_name)
 
 	def process_auto_archive(self) -> dict:
-		"""Archive the seasons that ask for it. Not built yet: NotImplementedError (501)."""
-		return engine.call(CLASS, "process_auto_archive")
+		"""Archive the seasons with ``auto_archive`` that are inactive and over.
+
+		Returns archived and skipped (names), failed (season and error of each) and late_merged, the rows
+		written late for archived seasons. One that fails does not stop the others.
+		"""
+		return _telling(None, "process_auto_archive")
 
 	def flag_eligible_for_deletion(self) -> dict:
-		"""Flag rows archived over three years ago. Not built yet: NotImplementedError (501)."""
-		return engine.call(CLASS, "flag_eligible_for_deletion")
+		"""Flag rows archived over three years ago; flagged_count."""
+		return _telling(None, "flag_eligible_for_deletion")
 
 	@either_name
 	def get_archive_status(self, season_name) -> dict:
-		"""How far the archiving of a season is. Not built yet: NotImplementedError (501)."""
+		"""Where the archiving of a season stands.
+
+		Returns season, state (``active``, ``inactive``, ``archiving``, ``archived``, ``restoring``),
+		records_archived, archived_at, progress (None, or phase, done, total, running, failure, noted_at)
+		and eligible_for_deletion.
+		"""
 		return engine.call(CLASS, "get_archive_status", season_name)
 
 	@either_name
+	def get_archived_schedule(self, user, season_name, after="", limit=1000) -> list[dict]:
+		"""A student's archived questions for statistics, in the order of their ids, those after ``after``."""
+		return engine.call(CLASS, "get_archived_schedule", user, season_name, after=after, limit=limit)
+
+	@either_name
+	def count_eligible_records(self, season_name=None) -> int:
+		"""How many rows ``delete_eligible_records`` would delete."""
+		return engine.call(CLASS, "count_eligible_records", season_name)
+
+	@either_name
 	def delete_eligible_records(self, season_name=None, confirm=False) -> dict:
-		"""Delete flagged rows. Not built yet: NotImplementedError (501)."""
-		return engine.call(CLASS, "delete_eligible_records", season_name, confirm)
+		"""Delete flagged rows for good, of one season or of all; deleted_count.
+
+		Raises ValidationError (417) unless ``confirm`` is true.
+		"""
+		return _telling(season_name, "delete_eligible_records", season_name, confirm)
 
 
 @either_name
-def archive_season(season_name) -> dict:
+def archive_season(season_name, method=None) -> dict:
 	"""See ``SRSArchiver.archive_season``."""
-	return SRSArchiver().archive_season(season_name)
+	return SRSArchiver().archive_season(season_name, method)
+
+
+@either_name
+def plan_archive(season_name, method=None) -> dict:
+	"""See ``SRSArchiver.plan_archive``."""
+	return SRSArchiver().plan_archive(season_name, method)
+
+
+@either_name
+def restore_season(season_name) -> dict:
+	"""See ``SRSArchiver.restore_season``."""
+	return SRSArchiver().restore_season(season_name)
 
 
 def process_auto_archive() -> dict:
@@ -59,6 +136,113 @@ def get_archive_status(season_name) -> dict:
 
 
 @either_name
+def get_archived_schedule(user, season_name, after="", limit=1000) -> list[dict]:
+	"""See ``SRSArchiver.get_archived_schedule``."""
+	return SRSArchiver().get_archived_schedule(user, season_name, after, limit)
+
+
+@either_name
+def count_eligible_records(season_name=None) -> int:
+	"""See ``SRSArchiver.count_eligible_records``."""
+	return SRSArchiver().count_eligible_records(season_name)
+
+
+@either_name
 def delete_eligible_records(season_name=None, confirm=False) -> dict:
 	"""See ``SRSArchiver.delete_eligible_records``."""
 	return SRSArchiver().delete_eligible_records(season_name, confirm)
+
+
+# Jobs
+
+
+def enqueue_auto_archive() -> None:
+	"""Queue ``process_auto_archive``. Called by the scheduler, daily."""
+	_enqueue_scheduled("process_auto_archive")
+
+
+def enqueue_retention() -> None:
+	"""Queue ``flag_eligible_for_deletion``. Called by the scheduler, Sundays at two."""
+	_enqueue_scheduled("flag_eligible_for_deletion")
+
+
+def start_archive(season: str) -> dict:
+	"""Queue the archiving of a season, one job at a time: status (``started``) and job_id."""
+	return {"status": "started", "job_id": _enqueue("archive_season", season, season_name=season)}
+
+
+def start_deletion(season: str | None) -> dict:
+	"""Queue the deletion of flagged rows, one job at a time: status (``started``) and job_id."""
+	return {
+		"status": "started",
+		"job_id": _enqueue("delete_eligible_records", season, season_name=season, confirm=True),
+	}
+
+
+def _enqueue_scheduled(function: str) -> None:
+	if what := engine.problem():
+		frappe.logger("memora").warning(what)
+		return
+	_enqueue(function, None)
+
+
+def _enqueue(function: str, season: str | None, **kwargs) -> str:
+	"""Queue a job on ``long`` unless it is queued already; its id."""
+	job_id = f"memora_srs_{function}"
+	if season:
+		# Of characters that every RQ takes.
+		job_id += "_" + hashlib.sha1(season.encode(), usedforsecurity=False).hexdigest()[:12]
+	once = {} if frappe.__version__.startswith("14.") else {"deduplicate": True}
+	frappe.enqueue(
+		"memora.services.srs_archiver.run",
+		queue="long",
+		timeout=TIMEOUT,
+		job_id=job_id,
+		function=function,
+		kwargs=kwargs,
+		**once,
+	)
+	return job_id
+
+
+def run(function: str, kwargs: dict) -> dict:
+	"""The job: one of the functions of this module. What goes wrong is in the Error Log."""
+	try:
+		return getattr(SRSArchiver(), function)(**kwargs)
+	except Exception:
+		frappe.db.rollback()
+		frappe.log_error(title=TITLE, message=frappe.get_traceback())
+		frappe.db.commit()
+		raise
+
+
+def _telling(season, method, *args, **kwargs) -> dict:
+	"""Run long work of the engine, telling Desk."""
+	last = 0
+
+	def tell(phase, done, total):
+		nonlocal last
+		if time.monotonic() - last >= PAUSE:
+			last = time.monotonic()
+			_publish(season, phase=phase, done=done, total=total)
+
+	# An open transaction that has read the table of schedules would be in the engine's way.
+	frappe.db.commit()
+	try:
+		report = engine.call(CLASS, method, *args, progress=tell, **kwargs)
+	except Exception as e:
+		_publish(season, status="failed", error=str(e))
+		raise
+	# What Frappe has cached of the season is older.
+	if season:
+		frappe.clear_document_cache("Game Subscription Season", report.get("season", season))
+	_publish(season, status="completed", report=report)
+	return report
+
+
+def _publish(season, **message) -> None:
+	"""Tell Desk; that nobody hears is no reason to stop."""
+	try:
+		frappe.publish_realtime(EVENT, {"season": season, **message})
+	except Exception:
+		frappe.logger("memora").warning("Desk could not be told of an archiving", exc_info=True)

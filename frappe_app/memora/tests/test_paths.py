@@ -39,6 +39,10 @@ METHODS = {
 		"flag_eligible_for_deletion": [],
 		"get_archive_status": ["season_name"],
 		"delete_eligible_records": ["season_name", "confirm"],
+		"plan_archive": ["season_name"],
+		"restore_season": ["season_name"],
+		"get_archived_schedule": ["user", "season_name"],
+		"count_eligible_records": ["season_name"],
 	},
 	"memora.services.partition_manager.PartitionManager": {
 		"create_season_partition": ["season_name"],

@@ -9,8 +9,15 @@ from typing import Any, ClassVar, TypeAlias
 from typing_extensions import disjoint_base
 
 from memora_srs.types import (
+    ArchivedQuestion,
+    ArchivePlan,
+    ArchiveReport,
+    ArchiveStatus,
+    AutoArchiveReport,
     CacheStats,
     CacheStatus,
+    Deleted,
+    Flagged,
     JournalChange,
     JournalEntry,
     JournalRow,
@@ -25,6 +32,7 @@ from memora_srs.types import (
     RebuildReport,
     RebuildStatus,
     ReconciliationReport,
+    RestoreReport,
     ReviewSession,
     Schedule,
     SubmitAnswer,
@@ -380,28 +388,92 @@ class SRSReconciliationService:
         Raises UnavailableError when MariaDB is away.
         """
 
+@disjoint_base
 class SRSArchiver:
-    """Moves the rows of seasons that are over into the archive. Not built yet."""
+    """Moves the rows of seasons that are over into the archive, and back."""
 
     def __new__(cls, site: str, sites_path: _Path = ".") -> SRSArchiver:
         """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
 
-    def archive_season(self, season_name: str) -> dict[str, Any]:
-        """Archive one season. Not built yet: NotImplementedError."""
+    def archive_season(
+        self, season_name: str, *, method: str | None = None, progress: _Done | None = None
+    ) -> ArchiveReport:
+        """Archive an inactive season; go on where an earlier call was stopped.
 
-    def process_auto_archive(self) -> dict[str, Any]:
-        """Archive the seasons that ask for it. Not built yet: NotImplementedError."""
+        Students' reads of the season are refused from the beginning. Nothing is dropped before
+        the archive has the same rows, by count and checksum. Of an archived season what was
+        written late is merged. ``method``: ``convert`` (MariaDB 10.7) or ``copy``, else what the
+        server can do best. ``progress(phase, done, total)`` is called some times a second,
+        ``total`` being 0 when it is not known; an exception in it stops the work, as a kill would.
 
-    def flag_eligible_for_deletion(self) -> dict[str, Any]:
-        """Flag rows archived over three years ago. Not built yet: NotImplementedError."""
+        Raises InvalidInputError for an active season, NotFoundError for an unknown one,
+        ConflictError when something is in the way or the rows do not agree, UnavailableError
+        when another run is under way, a table is in use or a server away: call again.
+        """
 
-    def get_archive_status(self, season_name: str) -> dict[str, Any]:
-        """How far the archiving of a season is. Not built yet: NotImplementedError."""
+    def plan_archive(self, season_name: str, *, method: str | None = None) -> ArchivePlan:
+        """Say what ``archive_season`` would do, and roughly how long it would take.
+
+        Raises NotFoundError for an unknown season, UnavailableError when a run of it is under way.
+        """
+
+    def restore_season(self, season_name: str, *, progress: _Done | None = None) -> RestoreReport:
+        """Bring an archived season's rows back into the tracker; it stays inactive.
+
+        Where the tracker has a newer state of a question, that stays. ``progress`` as
+        ``archive_season``.
+
+        Raises InvalidInputError for a season that is not archived, and as ``archive_season``.
+        """
+
+    def process_auto_archive(self, *, progress: _Done | None = None) -> AutoArchiveReport:
+        """Archive the seasons with ``auto_archive`` that are inactive and over.
+
+        Also goes on with what was stopped, and merges what was written late for archived
+        seasons. One season that fails does not stop the others. ``progress`` as
+        ``archive_season``.
+        """
+
+    def get_archive_status(self, season_name: str) -> ArchiveStatus:
+        """Where the archiving of a season stands.
+
+        Raises NotFoundError for an unknown season.
+        """
+
+    def get_archived_schedule(
+        self, user: str, season_name: str, *, after: str = "", limit: int = 1000
+    ) -> list[ArchivedQuestion]:
+        """A student's archived questions, in the order of their ids: those after ``after``.
+
+        ``limit``: 1 to 1,000. Empty for a season without archived rows.
+
+        Raises NotFoundError for an unknown season.
+        """
+
+    def flag_eligible_for_deletion(self, *, progress: _Done | None = None) -> Flagged:
+        """Flag rows that were archived more than three years ago. ``progress`` as ``archive_season``.
+
+        Raises UnavailableError when this runs already or MariaDB is away: call again.
+        """
+
+    def count_eligible_records(self, season_name: str | None = None) -> int:
+        """How many rows ``delete_eligible_records`` would delete.
+
+        Raises NotFoundError for an unknown season.
+        """
 
     def delete_eligible_records(
-        self, season_name: str | None = None, confirm: bool = False
-    ) -> dict[str, Any]:
-        """Delete flagged rows. Not built yet: NotImplementedError."""
+        self,
+        season_name: str | None = None,
+        confirm: bool = False,
+        *,
+        progress: _Done | None = None,
+    ) -> Deleted:
+        """Delete flagged rows for good, of one season or of all. ``progress`` as ``archive_season``.
+
+        Raises InvalidInputError unless ``confirm`` is True, NotFoundError for an unknown season,
+        UnavailableError as ``flag_eligible_for_deletion``.
+        """
 
 @disjoint_base
 class SafeModeManager:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 __all__ = [
+    "ArchivePlan",
+    "ArchiveProgress",
+    "ArchiveReport",
+    "ArchiveStatus",
+    "ArchivedQuestion",
+    "AutoArchiveFailure",
+    "AutoArchiveReport",
     "CacheStats",
     "CacheStatus",
+    "Deleted",
     "DueQuestion",
+    "Flagged",
     "JournalChange",
     "JournalEntry",
     "JournalRow",
@@ -24,12 +33,133 @@ __all__ = [
     "RebuildStatus",
     "ReconciliationKinds",
     "ReconciliationReport",
+    "RestoreReport",
     "ReviewSession",
     "Schedule",
     "SubmitAnswer",
     "TableMigration",
     "TablePlan",
 ]
+
+
+class ArchivePlan(TypedDict):
+    """What archiving a season would do."""
+
+    season: str
+    method: str
+    """``convert``, ``copy``, or ``merge`` into rows that the archive has already."""
+    rows: int
+    archived_rows: int
+    """Rows of the season that the archive has already."""
+    resumes_at: str | None
+    """Where an earlier run stopped, which this one would take up."""
+    estimate_s: float
+    """Roughly how long it takes, in seconds."""
+    problems: list[str]
+    """What forbids it, each with its remedy."""
+
+
+class ArchiveReport(TypedDict):
+    """What archiving a season came to."""
+
+    season: str
+    status: str
+    """``completed``."""
+    records_archived: int
+    cache_keys_deleted: int
+    """Cached schedules that were dropped."""
+    method: str
+    late_merged: int
+    """Rows that were written for the season while it was archived, or after."""
+    was_archived: bool
+    """Whether it was archived before, so that only late rows were looked for."""
+    resumed: bool
+    """Whether this took up a run that had been stopped."""
+    seconds: float
+
+
+class ArchiveProgress(TypedDict):
+    """How far rows are that move."""
+
+    phase: str
+    done: int
+    total: int
+    running: bool
+    """Whether somebody is at it; else it was stopped, and goes on when it is called again."""
+    failure: str | None
+    """Why it cannot go on."""
+    noted_at: str
+    """UTC, ISO 8601 without an offset."""
+
+
+class ArchiveStatus(TypedDict):
+    """Where the archiving of a season stands."""
+
+    season: str
+    state: str
+    """``active``, ``inactive``, ``archiving``, ``archived`` or ``restoring``."""
+    records_archived: int
+    archived_at: str | None
+    """Site wall time, ISO 8601."""
+    progress: ArchiveProgress | None
+    """There while rows are moving."""
+    eligible_for_deletion: int
+    """Archived rows that may be deleted."""
+
+
+class ArchivedQuestion(TypedDict):
+    """A question as it was when its season was archived. Times: site wall time, ISO 8601."""
+
+    question_id: str
+    stability: float
+    next_review_date: str | None
+    last_review_date: str | None
+    subject: str | None
+    topic: str | None
+    archived_at: str | None
+    eligible_for_deletion: bool
+
+
+class AutoArchiveFailure(TypedDict):
+    """A season that could not be archived."""
+
+    season: str
+    error: str
+
+
+class AutoArchiveReport(TypedDict):
+    """What archiving without being asked came to."""
+
+    archived: list[str]
+    skipped: list[str]
+    """Seasons that ask for it and are active, or not over, or that somebody is at."""
+    failed: list[AutoArchiveFailure]
+    late_merged: int
+    """Rows written late for seasons archived before, that were merged."""
+
+
+class RestoreReport(TypedDict):
+    """What restoring a season came to."""
+
+    season: str
+    status: str
+    """``restored``."""
+    records_restored: int
+    cache_keys_deleted: int
+    resumed: bool
+    seconds: float
+
+
+class Flagged(TypedDict):
+    """What flagging came to."""
+
+    flagged_count: int
+
+
+class Deleted(TypedDict):
+    """What deleting came to."""
+
+    deleted_count: int
 
 
 class CacheStats(TypedDict):

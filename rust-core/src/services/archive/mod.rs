@@ -24,7 +24,6 @@
 //! day, merges it.
 
 mod auto;
-mod cache;
 mod drain;
 mod late;
 mod note;

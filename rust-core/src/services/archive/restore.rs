@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::note::{Note, Phase, State};
 use super::run::{Archiving, Steps};
-use super::{Method, cache, failed, season_state};
+use super::{Method, failed, season_state};
 use crate::servers::mariadb::MariaDb;
-use crate::services::Site;
 use crate::services::work::{Kind, Run, Tell};
+use crate::services::{Site, clear};
 use crate::store::archive::{self as store, ARCHIVE, Direction, SeasonState};
 use crate::types::UtcMicros;
 use crate::{Error, ErrorKind, Result};
@@ -135,7 +135,7 @@ async fn go(this: &mut Archiving<'_>) -> Result<u64> {
                 Phase::Marked
             }
             Phase::Marked | Phase::Done => {
-                let keys = cache::clear(this.site, &this.season).await?;
+                let keys = clear::season(this.site, &this.season, this.tell).await?;
                 this.run.clear().await?;
                 this.step().await?;
                 return Ok(keys);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::note::{Note, Phase, State};
-use super::{Method, Pace, Report, cache, drain, failed, late, season_state, sums};
+use super::{Method, Pace, Report, drain, failed, late, season_state, sums};
 use crate::servers::mariadb::MariaDb;
-use crate::services::Site;
 use crate::services::work::{self, Kind, Progress, Run, Tell};
+use crate::services::{Site, clear};
 use crate::store::archive::{self as store, ARCHIVE, Direction, SeasonState};
 use crate::types::{Season, UtcMicros};
 use crate::{Error, ErrorKind, Result, failpoint};
@@ -206,7 +206,7 @@ impl Archiving<'_> {
                 Phase::Dropped => self.mark().await?,
                 Phase::Marked => {
                     late::merge(self).await?;
-                    let keys = cache::clear(self.site, &self.season).await?;
+                    let keys = clear::season(self.site, &self.season, self.tell).await?;
                     self.note.state = State::Archived;
                     self.reached(Phase::Done).await?;
                     return Ok(keys);
