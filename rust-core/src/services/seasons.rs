@@ -188,8 +188,11 @@ fn slow() -> Error {
 /// Stored spellings of subjects by the spelling asked for.
 #[derive(Clone)]
 pub(super) struct Subjects {
-    known: Arc<Mutex<HashMap<String, (Instant, Option<String>)>>>,
+    known: Arc<Mutex<Spellings>>,
 }
+
+/// Until when a spelling is believed, and what is stored, if anything is.
+type Spellings = HashMap<String, (Instant, Option<String>)>;
 
 impl Subjects {
     pub(super) fn new() -> Self {
@@ -198,7 +201,7 @@ impl Subjects {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, (Instant, Option<String>)>> {
+    fn known(&self) -> MutexGuard<'_, Spellings> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
