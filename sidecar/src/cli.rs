@@ -40,6 +40,8 @@ enum Command {
     Worker(commands::worker::Worker),
     /// Bring a site's schema up to date; safe to repeat.
     Migrate(commands::migrate::Migrate),
+    /// See the partitions of the table, one for each season; make one that is missing.
+    Partition(commands::partition::Partition),
     /// See what was accepted and is not in the table yet; retry or dismiss it.
     Journal(commands::journal::Journal),
     /// Compare the cache with the table; correct the cache.
@@ -117,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Worker(command) => command.run(),
         Command::Migrate(command) => command.run(),
+        Command::Partition(command) => command.run(),
         Command::Journal(command) => command.run(),
         Command::Reconcile(command) => command.run(),
         Command::SafeMode(command) => command.run(),
@@ -172,7 +175,11 @@ mod tests {
 
     #[test]
     fn every_example_of_the_help_parses() {
-        let examples = [EXAMPLES, commands::journal::EXAMPLES];
+        let examples = [
+            EXAMPLES,
+            commands::journal::EXAMPLES,
+            commands::partition::EXAMPLES,
+        ];
         for line in examples
             .iter()
             .flat_map(|text| text.lines())
