@@ -1,6 +1,5 @@
 //! Servers that go, several runs at once, who is told, and the command.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -267,9 +266,7 @@ async fn compared_during_submits(time: Duration) {
         submits += task.await.unwrap() as u64;
     }
     assert!(runs >= 2 && compared > 0 && submits > 0);
-    let figures =
-        format!("{runs} runs, {compared} compared, {in_flight} in flight, {submits} submits");
-    writeln!(std::io::stderr(), "{figures}").unwrap();
+    tracing::info!(runs, compared, in_flight, submits, "compared during submits");
     // Nothing was reverted: all of it arrives, and cache and table agree in the end.
     wait::until("everything is applied", || async {
         let sql = "SELECT COUNT(*) FROM memora_srs_journal WHERE applied_at IS NULL";
