@@ -266,7 +266,13 @@ async fn compared_during_submits(time: Duration) {
         submits += task.await.unwrap() as u64;
     }
     assert!(runs >= 2 && compared > 0 && submits > 0);
-    tracing::info!(runs, compared, in_flight, submits, "compared during submits");
+    tracing::info!(
+        runs,
+        compared,
+        in_flight,
+        submits,
+        "compared during submits"
+    );
     // Nothing was reverted: all of it arrives, and cache and table agree in the end.
     wait::until("everything is applied", || async {
         let sql = "SELECT COUNT(*) FROM memora_srs_journal WHERE applied_at IS NULL";
