@@ -167,7 +167,7 @@ async fn request(
     questions: usize,
 ) -> Result<(), String> {
     let student = &students[(n / 2 * 7919) % students.len()];
-    let answer = if n % 2 == 0 {
+    let answer = if n.is_multiple_of(2) {
         http.get(READ).token(student).send().await
     } else {
         let first = n * ANSWERS;
