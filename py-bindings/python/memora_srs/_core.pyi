@@ -340,6 +340,7 @@ class SRSPersistenceService:
     ) -> None:
         """Write one line about a batch to the log; the audit table is written when applying."""
 
+@disjoint_base
 class SRSReconciliationService:
     """Compares the cached schedules of one site with the table, and corrects the cache."""
 

@@ -3,8 +3,9 @@
 use memora_core::failpoint;
 use memora_core::schedule_cache::Known;
 use memora_core::services::reconcile::Report;
-use memora_tests::TestSite;
+use memora_tests::programs::Start;
 use memora_tests::questions::question_id;
+use memora_tests::{TestSite, Worker, wait};
 
 use super::{Corruption, cached, corrupt, force, full, run, sample, state, with_versions};
 use crate::story::{ANN, ann, apply_all, count, is_complete, season, site_with, submit, warm};
@@ -265,4 +266,33 @@ async fn a_dirty_student_and_an_applied_row_that_was_not_shown_are_left_to_those
         .await;
     assert_eq!(run(&site, &full()).await.kinds.too_old, 1);
     assert_eq!(state(&site, ANN, &question_id(0)).await, before);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_quicker_than_the_submits_own_row_is_in_flight() {
+    let (test, site) = stage().await;
+    let before = state(&site, ANN, &question_id(0)).await;
+    submit(&site, "s-1", &[&question_id(0), "new:1"]).await;
+    // As if its INSERT had not come yet: the job alone knows.
+    test.exec("DELETE FROM memora_srs_journal", ()).await;
+    site.cache.invalidate(&ann(), &season()).await.unwrap();
+    warm(&site).await;
+    assert_eq!(state(&site, ANN, &question_id(0)).await, before);
+    let start = Start::default().failpoint("apply_upserted", "sleep6000");
+    let _worker = Worker::start_with(&test, &start).unwrap();
+    wait::until("the worker shows it", || async {
+        (state(&site, ANN, &question_id(0)).await != before).then_some(())
+    })
+    .await;
+    let report = run(&site, &full()).await;
+    nothing(&report);
+    assert_eq!(report.in_flight, 2, "{report:?}");
+    wait::until("it is applied", || async {
+        let applied = "SELECT COUNT(*) FROM memora_srs_journal WHERE applied_at IS NOT NULL";
+        (count(&test, applied).await == 1).then_some(())
+    })
+    .await;
+    let report = run(&site, &full()).await;
+    nothing(&report);
+    assert_eq!((report.compared, report.in_flight), (31, 0));
 }

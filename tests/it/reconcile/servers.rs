@@ -43,7 +43,8 @@ async fn the_last_thirty_runs_are_remembered() {
     for n in 1..=32 {
         run(&site, &sample(n)).await;
     }
-    let runs = history(&*test.site().await).await.unwrap();
+    let other = test.site().await;
+    let runs = history(&other).await.unwrap();
     let sizes: Vec<u64> = runs.iter().map(|run| run.sample_size).collect();
     assert_eq!(sizes, (3..=32).collect::<Vec<u64>>());
 }
@@ -92,7 +93,8 @@ async fn a_redis_that_restarts_meanwhile_makes_no_discrepancy() {
             }
             Ok(report) => assert_eq!(report.auto_corrected, 0, "{point}: {report:?}"),
         }
-        assert!(!is_complete(&*test.site().await, None).await);
+        let other = test.site().await;
+        assert!(!is_complete(&other, None).await);
     }
 }
 
@@ -264,7 +266,13 @@ async fn compared_during_submits(time: Duration) {
         submits += task.await.unwrap() as u64;
     }
     assert!(runs >= 2 && compared > 0 && submits > 0);
-    println!("{runs} runs, {compared} compared, {in_flight} in flight, {submits} submits");
+    tracing::info!(
+        runs,
+        compared,
+        in_flight,
+        submits,
+        "compared during submits"
+    );
     // Nothing was reverted: all of it arrives, and cache and table agree in the end.
     wait::until("everything is applied", || async {
         let sql = "SELECT COUNT(*) FROM memora_srs_journal WHERE applied_at IS NULL";

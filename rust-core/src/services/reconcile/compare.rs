@@ -10,7 +10,9 @@
 //!   may still be on its way into the cache, and an applied one that nobody could show
 //!   (`cached_at` NULL) is known to those who heal;
 //! - the cache is *ahead* of a record that is read once more, after the cache: what the
-//!   cache shows was in journal or queue before, so by then an entry would say so.
+//!   cache shows was in journal or queue before, so by then an entry would say so. A worker
+//!   that was quicker than the submit's own INSERT has made the entry, shown the states, and
+//!   may not have committed: so what is not committed is read too, to confirm.
 //!
 //! Corrections are compare-and-set on the cache as it was read the second time. Between
 //! that record and the correction a row may be deleted whose question the cache lacks,
@@ -25,7 +27,7 @@ use crate::servers::mariadb::MariaDb;
 use crate::services::Site;
 use crate::services::recovery::Trust;
 use crate::services::unjournaled;
-use crate::store::load::{self, Record, Wanted};
+use crate::store::load::{self, Reading, Record, Recorded, Wanted};
 use crate::types::{Player, Season, UtcMicros};
 use crate::{Result, failpoint};
 
@@ -101,7 +103,7 @@ fn slices(parts: &[Part]) -> Vec<Vec<Part>> {
 async fn one(run: &mut Run<'_>, season: &Season, parts: &[Part]) -> Result<()> {
     let scope = run.site.config.site.as_str();
     let parts = believed(run, season, parts).await?;
-    let looked = look(run, season, &parts, false).await?.0;
+    let looked = look(run, season, &parts, Reading::Committed).await?.0;
     let mut again = Vec::new();
     for (part, looked) in parts.iter().zip(&looked) {
         let Some(seen) = &looked.seen else { continue };
@@ -131,9 +133,10 @@ async fn one(run: &mut Run<'_>, season: &Season, parts: &[Part]) -> Result<()> {
 /// Looks at what differed once more; what is wrong then is counted and put right.
 async fn candidates(run: &mut Run<'_>, season: &Season, parts: &[Part]) -> Result<()> {
     let scope = run.site.config.site.as_str();
-    let (looked, doubtful) = look(run, season, parts, true).await?;
+    let (looked, doubtful) = look(run, season, parts, Reading::Unshown).await?;
     failpoint::hit(scope, "reconcile_looked").await?;
-    let (after, doubtful_after) = records(run, season, parts, true).await?;
+    let (after, doubtful_after) = records(run, season, parts, Reading::Unshown).await?;
+    let (uncommitted, _) = records(run, season, parts, Reading::Uncommitted).await?;
     let doubtful = doubtful || doubtful_after;
     let served = run.is_served_still(season).await?;
     let mut wrong = Vec::new();
@@ -159,7 +162,11 @@ async fn candidates(run: &mut Run<'_>, season: &Season, parts: &[Part]) -> Resul
             // The other way round the record is of before the cache, and may be older.
             let confirmed = match kind.is_behind() {
                 true => now.is_some(),
-                false => !doubtful && judge(now.map(|r| &r.state), seen) == Some(kind),
+                false => {
+                    let dirty = uncommitted[p].states.get(id);
+                    let still = |r: Option<&Recorded>| judge(r.map(|r| &r.state), seen);
+                    !doubtful && still(now) == Some(kind) && still(dirty) == Some(kind)
+                }
             };
             if on_its_way || !confirmed {
                 run.report.in_flight += 1;
@@ -230,7 +237,7 @@ async fn mend(
     if restored.is_empty() {
         return Ok(());
     }
-    let (records, _) = records(run, season, &restored, false).await?;
+    let (records, _) = records(run, season, &restored, Reading::Committed).await?;
     for (part, record) in restored.iter().zip(records) {
         let gone = part.ids.iter().any(|id| !record.states.contains_key(id));
         if gone {
@@ -257,9 +264,9 @@ async fn look(
     run: &Run<'_>,
     season: &Season,
     parts: &[Part],
-    unshown: bool,
+    reading: Reading,
 ) -> Result<(Vec<Looked>, bool)> {
-    let (records, doubtful) = records(run, season, parts, unshown).await?;
+    let (records, doubtful) = records(run, season, parts, reading).await?;
     failpoint::hit(&run.site.config.site, "reconcile_read").await?;
     let mut asked = Vec::with_capacity(parts.len());
     for part in parts {
@@ -283,7 +290,7 @@ async fn records(
     run: &Run<'_>,
     season: &Season,
     parts: &[Part],
-    unshown: bool,
+    reading: Reading,
 ) -> Result<(Vec<Record>, bool)> {
     let site = run.site;
     let players: Vec<&Player> = parts.iter().map(|part| &part.player).collect();
@@ -299,7 +306,7 @@ async fn records(
     let zone = site.zone(UtcMicros::now()).await?;
     let _turn = site.fill_turn().await?;
     let scope = site.config.site.as_str();
-    let read = load::several(&site.db, season, zone, scope, &wanted, unshown);
+    let read = load::several(&site.db, season, zone, scope, &wanted, reading);
     Ok((MariaDb::within(PATIENCE, read).await?, doubtful))
 }
 

@@ -95,7 +95,9 @@ impl Report {
             self.sample_size = self.compared;
         }
         if self.compared > 0 {
-            self.discrepancy_rate = self.discrepancies_found as f64 / self.compared as f64;
+            let rate = self.discrepancies_found as f64 / self.compared as f64;
+            // So that it is the same again when the history is read.
+            self.discrepancy_rate = (rate * 1e9).round() / 1e9;
         }
         self.alert_triggered =
             self.compared >= ALERT_COMPARED && self.discrepancy_rate > ALERT_RATE;

@@ -13,7 +13,7 @@ mod several;
 
 use std::collections::HashMap;
 
-pub use several::{Record, Recorded, Wanted, ids_after, random_ids, several};
+pub use several::{Reading, Record, Recorded, Wanted, ids_after, random_ids, several};
 
 use futures_util::TryStreamExt;
 use mysql_async::prelude::Queryable;

@@ -45,8 +45,19 @@ pub struct Recorded {
     pub unapplied: bool,
 }
 
-/// The records of these students, of whom each comes once, in their order; with `unshown`, also
-/// whether the cache may lack something of them that is applied.
+/// What else is read, or how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// What is committed.
+    Committed,
+    /// Also whether the cache may lack something of them that is applied.
+    Unshown,
+    /// What is not committed too: a worker that has a job before the submit's own row is in
+    /// the journal makes that row itself, and shows the states before it commits.
+    Uncommitted,
+}
+
+/// The records of these students, of whom each comes once, in one season and in their order.
 ///
 /// # Errors
 /// `Unavailable` if the database is away.
@@ -56,12 +67,13 @@ pub async fn several(
     zone: SiteZone,
     site: &str,
     wanted: &[Wanted],
-    unshown: bool,
+    reading: Reading,
 ) -> Result<Vec<Record>> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
     failpoint::hit(site, "load_read").await?;
+    let unshown = reading == Reading::Unshown;
     let mut sql = include_str!("several.sql").trim_end().to_owned();
     if unshown {
         sql = sql + "\n" + include_str!("unshown.sql").trim_end();
@@ -97,6 +109,11 @@ pub async fn several(
     let mut batches: Vec<Vec<Batch>> = wanted.iter().map(|one| one.over.clone()).collect();
     let mut records = vec![Record::default(); wanted.len()];
     let mut conn = db.conn().await?;
+    if reading == Reading::Uncommitted {
+        // Of the next statement alone.
+        conn.query_drop("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
+            .await?;
+    }
     let mut stream = conn
         .exec_stream::<Row, _, _>(sql, Params::Positional(params))
         .await?;
