@@ -41,6 +41,8 @@ enum Command {
     Worker(commands::worker::Worker),
     /// Bring a site's schema up to date; safe to repeat.
     Migrate(commands::migrate::Migrate),
+    /// See the partitions of the table, one for each season; make one that is missing.
+    Partition(commands::partition::Partition),
     /// See what was accepted and is not in the table yet; retry or dismiss it.
     Journal(commands::journal::Journal),
     /// Look at the limits while Redis is away, or count anew.
@@ -120,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Worker(command) => command.run(),
         Command::Migrate(command) => command.run(),
+        Command::Partition(command) => command.run(),
         Command::Journal(command) => command.run(),
         Command::SafeMode(command) => command.run(),
         Command::Rebuild(command) => command.run(),
@@ -181,6 +184,7 @@ mod tests {
             commands::journal::EXAMPLES,
             commands::rebuild::EXAMPLES,
             commands::cache::EXAMPLES,
+            commands::partition::EXAMPLES,
         ];
         for line in examples
             .iter()

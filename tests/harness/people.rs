@@ -2,6 +2,7 @@
 
 use chrono::{NaiveDateTime, Utc};
 use memora_core::types::Player;
+use mysql_async::prelude::Queryable;
 use redis::AsyncCommands;
 
 use crate::site::{TestSite, random_hex};
@@ -265,6 +266,28 @@ impl TestSite {
             ),
         )
         .await;
+    }
+
+    /// Extends a session in Redis and in the table, as Frappe does with one that only the
+    /// table still has.
+    ///
+    /// # Errors
+    /// If a server is away.
+    pub async fn extend_session(&self, student: &Student) -> anyhow::Result<()> {
+        let mut session = self.new_session(&student.name, Role::Student);
+        session.sid.clone_from(&student.sid);
+        let mut conn = self.db.get_conn().await?;
+        conn.exec_drop(
+            "UPDATE tabSessions SET sessiondata = ?, lastupdate = ? WHERE sid = ?",
+            (session.repr(), session.last_updated_text(), &session.sid),
+        )
+        .await?;
+        let client = redis::Client::open(self.cache.url())?;
+        let mut redis = client.get_multiplexed_async_connection().await?;
+        let _: () = redis
+            .hset(self.frappe_key("session"), &session.sid, session.pickle())
+            .await?;
+        Ok(())
     }
 
     /// Makes Redis forget a session, as an eviction does.

@@ -319,6 +319,34 @@ async fn bad_names_and_times_are_refused_and_set_nothing() {
 }
 
 #[tokio::test]
+async fn a_schedule_of_any_size_comes_with_the_scores_that_redis_has() {
+    // As a list, as a skip list at once, page by page.
+    for size in [90, 600, 2_100] {
+        let test = site_with(size, 3).await;
+        let site = test.site().await;
+        rehydrated(&site).await;
+        let odd = ["-7", "12345", "1234567890123", "سؤال:1", &"ab".repeat(30)];
+        let odd = odd.map(|id| (id.to_owned(), 4e9));
+        schedule::add_batch(&site, &owner(), &odd, None, UtcMicros::now())
+            .await
+            .unwrap();
+        let key = format!("srs:{ANN}:{SEASON}");
+        let raw: Vec<(Vec<u8>, f64)> =
+            redis(&test, &["ZRANGE", &key, "0", "-1", "WITHSCORES"]).await;
+        let mut expected: Vec<(String, f64)> = raw
+            .into_iter()
+            .filter(|(member, _)| member[0] != 0)
+            .map(|(member, score)| (String::from_utf8(member).unwrap(), score))
+            .collect();
+        assert_eq!(expected.len(), size as usize + odd.len());
+        let mut scores = schedule::all_scores(&site, &owner()).await.unwrap();
+        expected.sort_by(|a, b| a.0.cmp(&b.0));
+        scores.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(scores, expected, "{size}");
+    }
+}
+
+#[tokio::test]
 async fn large_batches_and_large_schedules_come_whole() {
     let test = site_with(1, 0).await;
     let site = test.site().await;

@@ -22,6 +22,7 @@
 //! replaces a newer one. Losing a companion costs a refill, never a wrong answer.
 
 mod details;
+mod dump;
 mod fill;
 mod fill_many;
 mod keys;

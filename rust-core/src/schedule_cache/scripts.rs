@@ -31,3 +31,4 @@ script!(REMOVE, "scripts/remove.lua");
 script!(GLANCE, "scripts/glance.lua");
 script!(SCAN, "scripts/scan.lua");
 script!(SIZE, "scripts/size.lua");
+script!(WHOLE, "scripts/whole.lua");

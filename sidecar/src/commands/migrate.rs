@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use memora_core::config::SiteConfig;
 use memora_core::frappe::read_settings;
 use memora_core::servers::mariadb::MariaDb;
-use memora_core::store::migrate::{self, Options, Plan, Progress, Report};
+use memora_core::store::migrate::{self, Options, Plan, Progress, Report, TableReport};
 use memora_core::types::UtcMicros;
 use serde::Serialize;
 
@@ -26,6 +26,11 @@ pub(crate) struct Migrate {
     /// Only say what would be done; changes nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Do all but the ALTER that rewrites a table, during which nobody can write, and print
+    /// what is left: for a large table, do that with pt-online-schema-change (docs/SEASONS.md),
+    /// then migrate.
+    #[arg(long, conflicts_with = "dry_run")]
+    prepare: bool,
     /// Print plan or report as JSON.
     #[arg(long)]
     json: bool,
@@ -52,7 +57,11 @@ impl Migrate {
             }
         } else {
             let bar = bar();
-            let report = migrate::run(&db, &Options::at(now), |p| show(&bar, p)).await;
+            let options = Options {
+                prepare_only: self.prepare,
+                ..Options::at(now)
+            };
+            let report = migrate::run(&db, &options, |p| show(&bar, p)).await;
             bar.finish_and_clear();
             let report = report?;
             self.print(&report, &describe_report(&report))?;
@@ -114,6 +123,7 @@ fn describe_report(report: &Report) -> Vec<String> {
     if !report.changed() {
         return Vec::new();
     }
+    let left = |table: &&TableReport| table.left.is_some();
     let mut lines: Vec<String> = report
         .tables_made
         .iter()
@@ -139,6 +149,10 @@ fn describe_report(report: &Report) -> Vec<String> {
         );
         let partitions = table.partitions_made.iter();
         lines.extend(partitions.map(|season| format!("{name}: partition for {season}")));
+    }
+    for table in report.tables.iter().filter(left) {
+        let (name, alter) = (table.table, table.left.as_deref().unwrap_or_default());
+        lines.push(format!("left to do: ALTER TABLE `{name}` {alter}"));
     }
     lines.push(format!("took {:.1} s", report.elapsed.as_secs_f64()));
     lines

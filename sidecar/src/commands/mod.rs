@@ -5,6 +5,7 @@ pub(crate) mod check_config;
 pub(crate) mod journal;
 pub(crate) mod long;
 pub(crate) mod migrate;
+pub(crate) mod partition;
 pub(crate) mod rebuild;
 pub(crate) mod safe_mode;
 pub(crate) mod serve;

@@ -193,3 +193,29 @@ async fn what_is_not_ours_stays_and_equal_indexes_are_renamed() {
     assert_eq!(archive.matches("(`player`)").count(), 1, "{archive}");
     assert!(archive.contains("KEY `player` (`player`)"), "{archive}");
 }
+
+#[tokio::test]
+async fn the_rewriting_alter_can_be_left_to_a_tool() {
+    let site = old_site().await;
+    let mut options = Options::at(now());
+    options.prepare_only = true;
+    let prepared = migrate::run(&engine(&site), &options, |_| {})
+        .await
+        .unwrap();
+    for table in [TRACKER, ARCHIVE] {
+        assert!(!definition(&site, table).await.contains("PARTITION BY"));
+        let report = prepared.tables.iter().find(|t| t.table == table).unwrap();
+        let left = report.left.as_deref().unwrap();
+        assert!(left.contains(" PARTITION BY LIST"), "{left}");
+        site.exec(&format!("ALTER TABLE `{table}` {left}"), ())
+            .await;
+    }
+    let report = run(&site).await.unwrap();
+    for table in &report.tables {
+        assert!(
+            !table.changes.iter().any(|c| c.contains("PARTITION BY")),
+            "{table:?}"
+        );
+    }
+    assert_migrated(&site).await;
+}

@@ -39,12 +39,11 @@ async fn finishes(test: &TestSite, args: &[&str]) -> Value {
 }
 
 async fn forget_leases(test: &TestSite) {
+    use redis::AsyncCommands;
     let mut redis = test.cache.connection().await;
-    let keys = redis::cmd("KEYS").arg("*:lease").query_async(&mut redis);
-    let keys: Vec<String> = keys.await.unwrap();
+    let keys: Vec<String> = redis.keys("*:lease").await.unwrap();
     for key in keys {
-        let deleted = redis::cmd("DEL").arg(key).query_async(&mut redis);
-        deleted.await.unwrap()
+        let _: u64 = redis.del(key).await.unwrap();
     }
 }
 

@@ -36,7 +36,7 @@ use crate::store::partitions::{self, DEFAULT_SEASON, quote_identifier};
 use crate::{Error, ErrorKind, Result};
 use patches::fill;
 use session::Session;
-use shape::{ARCHIVE, Shape, TRACKER};
+use shape::{ARCHIVE, Change, Shape, TRACKER};
 
 /// How the migration goes about it.
 #[derive(Debug, Clone)]
@@ -51,6 +51,10 @@ pub struct Options {
     /// Seconds that the ALTER which rewrites a table waits for its lock at its end. If
     /// they are over, the whole copy was in vain; while it waits, new queries wait too.
     pub rebuild_wait_s: u32,
+    /// Leave out the ALTER that rewrites a table, during which nobody can write, and say
+    /// what it would be ([`TableReport::left`]): an operator does it with a tool that
+    /// copies the table while others write.
+    pub prepare_only: bool,
 }
 
 impl Options {
@@ -61,6 +65,7 @@ impl Options {
             chunk: 1000,
             patience: Duration::from_secs(60),
             rebuild_wait_s: 5,
+            prepare_only: false,
         }
     }
 }
@@ -128,6 +133,10 @@ pub struct TableReport {
     pub changes: Vec<String>,
     /// Seasons whose partition was made after the table was partitioned.
     pub partitions_made: Vec<String>,
+    /// What is left to be done, by [`Options::prepare_only`]: the clauses of an ALTER
+    /// TABLE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
 }
 
 /// What a migration did.
@@ -199,10 +208,14 @@ async fn migrate(session: &mut Session<'_>) -> Result<Report> {
         };
         add_columns(session, shape.table, shape.columns, &mut report).await?;
         reshape(session, shape, season, &mut report).await?;
-        partitions_for_all(session, shape, &mut report).await?;
+        if report.left.is_none() {
+            partitions_for_all(session, shape, &mut report).await?;
+        }
         tables.push(report);
     }
-    session.write(patches::NOTE_PARTITIONS, ()).await?;
+    if tables.iter().all(|table| table.left.is_none()) {
+        session.write(patches::NOTE_PARTITIONS, ()).await?;
+    }
     session.finished().await?;
     Ok(Report {
         resumed_at,
@@ -340,6 +353,11 @@ async fn reshape(
         if !shape.is_unique(&table) {
             rows::merge_duplicates(session, shape, report).await?;
         }
+        if session.options.prepare_only && change.rebuilds {
+            let change = shape.change(&session.table(shape.table).await?);
+            report.left = Some(one_body(&clauses(session, shape, change).await?));
+            return Ok(());
+        }
         alter(session, shape, report).await?;
         drop_partitions_of_no_season(session, shape, report).await?;
     }
@@ -361,8 +379,20 @@ async fn alter(session: &mut Session<'_>, shape: &Shape, report: &mut TableRepor
         return Ok(());
     }
     session.begin(Step::Shape, shape.table).await?;
-    let mut body = change.clauses.join(", ");
-    let mut changes = change.clauses;
+    let rebuilds = change.rebuilds;
+    let clauses = clauses(session, shape, change).await?;
+    if session
+        .alter(shape.table, rebuilds, &one_body(&clauses))
+        .await?
+    {
+        report.changes.extend(clauses);
+    }
+    Ok(())
+}
+
+/// The clauses of the one ALTER, at their end a partition for each season of the rows.
+async fn clauses(session: &mut Session<'_>, shape: &Shape, change: Change) -> Result<Vec<String>> {
+    let mut clauses = change.clauses;
     if change.partition {
         let sql = fill(
             patches::SEASONS_OF_TABLE,
@@ -372,14 +402,19 @@ async fn alter(session: &mut Session<'_>, shape: &Shape, report: &mut TableRepor
             ],
         );
         let seasons: Vec<String> = session.read(sql, ()).await?;
-        let clause = shape::partition_by(&seasons);
-        body = format!("{body} {clause}");
-        changes.push(clause);
+        clauses.push(shape::partition_by(&seasons));
     }
-    if session.alter(shape.table, change.rebuilds, &body).await? {
-        report.changes.extend(changes);
+    Ok(clauses)
+}
+
+/// What follows ALTER TABLE: PARTITION BY, the last, has no comma before it.
+fn one_body(clauses: &[String]) -> String {
+    match clauses.split_last() {
+        Some((last, others)) if last.starts_with("PARTITION BY") => {
+            format!("{} {last}", others.join(", "))
+        }
+        _ => clauses.join(", "),
     }
-    Ok(())
 }
 
 /// A partition for every season that needs one; those with rows got theirs in the ALTER.

@@ -171,13 +171,11 @@ impl<'a> Session<'a> {
 
     async fn locked(&mut self, sql: impl Fn(Lock) -> String) -> Result<()> {
         let deadline = Instant::now() + self.options.patience;
-        let mut lock = Lock::NoWait;
         loop {
-            match self.conn.query_drop(sql(lock)).await {
+            match self.conn.query_drop(sql(Lock::NoWait)).await {
                 Ok(()) => return Ok(()),
                 Err(e) if is_locked(&e) && Instant::now() < deadline => {
                     tokio::time::sleep(PAUSE).await;
-                    lock = Lock::Wait(1);
                 }
                 Err(e) if is_locked(&e) => return Err(table_in_use(e)),
                 Err(e) => return Err(e.into()),

@@ -7,7 +7,8 @@
 //!   moving its rows: reads of that season then miss them, and the same primary key fits
 //!   in twice. [`ensure`] refuses such a table; the migration rebuilds it.
 //! - An ALTER that waits for a long query makes everybody else wait behind it. So it asks
-//!   for its lock with NOWAIT, then WAIT 1, again and again, for a bounded time.
+//!   for its lock with NOWAIT, again and again, for a bounded time: between two statements
+//!   of a busy table there is always a moment.
 //! - Season names are data. Only [`sql_literal`] puts one into DDL.
 
 mod alter;
@@ -38,10 +39,8 @@ pub const TRACKER: &str = "tabPlayer Memory Tracker";
 
 /// How long [`ensure`] tries to get its lock before it answers `Unavailable`.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Attempts that do not wait for the lock at all, before those that wait a second.
-const NOWAIT_ATTEMPTS: u32 = 20;
 /// Pause between two attempts.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What rows a partition holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -158,7 +157,6 @@ pub async fn of_season(db: &MariaDb, season: &Season) -> Result<Option<Partition
 /// [`ensure`] for any of our partitioned tables, on a connection with nothing open.
 pub(super) async fn ensure_in(conn: &mut Conn, table: &str, season: &str) -> Result<bool> {
     let deadline = Instant::now() + PATIENCE;
-    let mut attempt = 0;
     loop {
         match find(conn, table, season).await {
             Ok(Found::Own(_)) => return Ok(false),
@@ -173,14 +171,9 @@ pub(super) async fn ensure_in(conn: &mut Conn, table: &str, season: &str) -> Res
                     quote_identifier(&partition_name(season, &taken)),
                     sql_literal(season)
                 );
-                let lock = if attempt < NOWAIT_ATTEMPTS {
-                    Lock::NoWait
-                } else {
-                    Lock::Wait(1)
-                };
                 let scope = conn.opts().db_name().unwrap_or_default().to_owned();
                 failpoint::hit(&scope, "before_add_partition").await?;
-                match alter(conn, table, lock, &body).await {
+                match alter(conn, table, Lock::NoWait, &body).await {
                     Ok(()) => return Ok(true),
                     // Somebody made it, or one of that name for another season: look again.
                     Err(e) if alter::is_taken(&e) => {}
@@ -209,7 +202,6 @@ pub(super) async fn ensure_in(conn: &mut Conn, table: &str, season: &str) -> Res
                 Duration::from_secs(1),
             ));
         }
-        attempt += 1;
         tokio::time::sleep(PAUSE).await;
     }
 }
