@@ -172,3 +172,11 @@ fn args(value: Value) -> Map<String, Value> {
         _ => Map::new(),
     }
 }
+
+/// What a figure is worth: cores, and how many programs wanted them in the last minute.
+pub fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("?");
+    format!("{cores} cores, load average {load}")
+}

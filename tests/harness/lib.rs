@@ -6,6 +6,7 @@
 //! | [`site`] | [`TestSite`]: a Frappe-shaped site in a database and Redis databases of its own |
 //! | [`people`] | students with API credentials and Frappe's sessions |
 //! | [`questions`] | seasons and tracked questions |
+//! | [`crowd`] | thousands of students and millions of questions, quickly |
 //! | [`programs`] | `memora-srs` as processes: sidecar, worker, commands |
 //! | [`http`] | an HTTP client that hides nothing |
 //! | [`count`] | what Redis and MariaDB were asked, counted on the server |
@@ -28,6 +29,7 @@
 //! clearest report.
 
 pub mod count;
+pub mod crowd;
 pub mod http;
 pub mod load;
 pub mod people;

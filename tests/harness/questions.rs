@@ -180,6 +180,6 @@ impl TestSite {
 }
 
 /// A text as a literal in a statement.
-fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     Value::from(text).as_sql(false)
 }
