@@ -212,9 +212,6 @@ pub(super) struct Subjects {
     known: Arc<Mutex<Spellings>>,
 }
 
-/// Until when a spelling is believed, and what is stored, if anything is.
-type Spellings = HashMap<String, (Instant, Option<String>)>;
-
 impl Subjects {
     pub(super) fn new() -> Self {
         Self {
