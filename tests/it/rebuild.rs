@@ -394,3 +394,52 @@ async fn other_seasons_are_left_alone() {
         [false]
     );
 }
+
+/// What is asked of a large table must be answered from the index, in its order.
+#[tokio::test]
+async fn pages_come_from_the_index() {
+    let test = TestSite::new().await;
+    class(&test, 60, 100).await;
+    test.exec("ANALYZE TABLE `tabPlayer Memory Tracker`", ())
+        .await;
+    let explain = async |sql: &str, params: Vec<mysql_async::Value>| {
+        let rows: Vec<mysql_async::Row> = test.query(&format!("EXPLAIN {sql}"), params).await;
+        let text = |row: &mysql_async::Row, column: &str| {
+            row.get::<Option<String>, _>(column)
+                .flatten()
+                .unwrap_or_default()
+        };
+        let lines = rows.iter().map(|row| {
+            let columns = ["table", "type", "key", "Extra"];
+            columns.map(|column| text(row, column)).join(" | ")
+        });
+        lines.collect::<Vec<_>>()
+    };
+    let students = include_str!("../../rust-core/src/store/load/students.sql");
+    let plan = explain(students, vec![SEASON.into(), student(7).into(), 16.into()]).await;
+    let of_rows = plan
+        .iter()
+        .find(|line| line.starts_with("tabPlayer"))
+        .unwrap();
+    assert!(
+        of_rows.contains("| range |") && of_rows.contains("Using index"),
+        "{plan:#?}"
+    );
+    assert!(
+        !of_rows.contains("temporary") && !of_rows.contains("filesort"),
+        "{plan:#?}"
+    );
+    let of_many = include_str!("../../rust-core/src/store/load/many_states.sql")
+        .replace("{bytes}", "SELECT 0 AS n, CAST(? AS BINARY) AS player")
+        .replace(
+            "{names}",
+            "SELECT 0 AS n, CAST(? AS CHAR(140)) COLLATE utf8mb4_unicode_ci AS player",
+        );
+    let one = || -> [mysql_async::Value; 2] { [student(3).into(), SEASON.into()] };
+    let plan = explain(&of_many, [one(), one()].concat()).await;
+    for table in ["j |", "t |"] {
+        let line = plan.iter().find(|line| line.starts_with(table)).unwrap();
+        let is_looked_up = line.contains("| ref |") || line.contains("| range |");
+        assert!(is_looked_up, "{plan:#?}");
+    }
+}

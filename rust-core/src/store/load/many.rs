@@ -13,6 +13,9 @@ use crate::site_time::SiteZone;
 use crate::types::{Player, QuestionState, Season};
 use crate::{Result, failpoint};
 
+/// A name as the tracker compares names, whatever the connection would have.
+const NAME: &str = "CAST(? AS CHAR(140)) COLLATE utf8mb4_unicode_ci";
+
 /// A student with rows in a season.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Student {
@@ -78,7 +81,7 @@ pub async fn all_of(
     let mut states: Vec<Vec<QuestionState>> = vec![Vec::new(); players.len()];
     let sql = include_str!("many_states.sql")
         .replace("{bytes}", &table(players.len(), "CAST(? AS BINARY)"))
-        .replace("{names}", &table(players.len(), "CAST(? AS CHAR(140))"));
+        .replace("{names}", &table(players.len(), NAME));
     let as_bytes = |name: &str| Value::Bytes(name.as_bytes().to_vec());
     let mut params = Vec::with_capacity(players.len() * 2 + 2);
     for _ in 0..2 {
