@@ -6,7 +6,6 @@ engine become Frappe's here, and only here: class names, statuses and what a cli
 are those of the sidecar.
 """
 
-import builtins
 import importlib
 import json
 import math

@@ -119,5 +119,7 @@ def _text(report) -> str:
 	}
 	found = "".join(f"<li>{kinds[kind]} {label}</li>" for kind, label in labels.items() if kinds.get(kind))
 	where = report.get("season") or _("all seasons")
-	last = _("Compared: {0}. The table is the record and was not changed.").format(frappe.utils.escape_html(where))
+	last = _("Compared: {0}. The table is the record and was not changed.").format(
+		frappe.utils.escape_html(where)
+	)
 	return f"<p>{first}</p><ul>{found}</ul><p>{last}</p>"

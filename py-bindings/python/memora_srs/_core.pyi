@@ -397,7 +397,7 @@ class SRSArchiver:
         """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
 
     def archive_season(
-        self, season_name: str, *, method: str | None = None, progress: _Done | None = None
+        self, season_name: str, *, method: str | None = None, progress: _LongProgress | None = None
     ) -> ArchiveReport:
         """Archive an inactive season; go on where an earlier call was stopped.
 
@@ -418,7 +418,9 @@ class SRSArchiver:
         Raises NotFoundError for an unknown season, UnavailableError when a run of it is under way.
         """
 
-    def restore_season(self, season_name: str, *, progress: _Done | None = None) -> RestoreReport:
+    def restore_season(
+        self, season_name: str, *, progress: _LongProgress | None = None
+    ) -> RestoreReport:
         """Bring an archived season's rows back into the tracker; it stays inactive.
 
         Where the tracker has a newer state of a question, that stays. ``progress`` as
@@ -427,7 +429,7 @@ class SRSArchiver:
         Raises InvalidInputError for a season that is not archived, and as ``archive_season``.
         """
 
-    def process_auto_archive(self, *, progress: _Done | None = None) -> AutoArchiveReport:
+    def process_auto_archive(self, *, progress: _LongProgress | None = None) -> AutoArchiveReport:
         """Archive the seasons with ``auto_archive`` that are inactive and over.
 
         Also goes on with what was stopped, and merges what was written late for archived
@@ -451,8 +453,8 @@ class SRSArchiver:
         Raises NotFoundError for an unknown season.
         """
 
-    def flag_eligible_for_deletion(self, *, progress: _Done | None = None) -> Flagged:
-        """Flag rows that were archived more than three years ago. ``progress`` as ``archive_season``.
+    def flag_eligible_for_deletion(self, *, progress: _LongProgress | None = None) -> Flagged:
+        """Flag rows archived more than three years ago. ``progress`` as ``archive_season``.
 
         Raises UnavailableError when this runs already or MariaDB is away: call again.
         """
@@ -468,9 +470,9 @@ class SRSArchiver:
         season_name: str | None = None,
         confirm: bool = False,
         *,
-        progress: _Done | None = None,
+        progress: _LongProgress | None = None,
     ) -> Deleted:
-        """Delete flagged rows for good, of one season or of all. ``progress`` as ``archive_season``.
+        """Delete flagged rows, of one season or of all. ``progress`` as ``archive_season``.
 
         Raises InvalidInputError unless ``confirm`` is True, NotFoundError for an unknown season,
         UnavailableError as ``flag_eligible_for_deletion``.
