@@ -1,8 +1,8 @@
 //! Thousands of students at once, made in a few statements: for benches, and for tests of
 //! what a crowd does.
 
-use mysql_async::prelude::Queryable;
 use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
 
 use crate::people::{Role, Student};
 use crate::questions::{SUBJECTS, literal};

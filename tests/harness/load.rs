@@ -102,6 +102,12 @@ impl Latencies {
         Self { sorted: micros }
     }
 
+    /// Those of several runs together.
+    pub fn of_all<'a>(runs: impl IntoIterator<Item = &'a Self>) -> Self {
+        let all = runs.into_iter().flat_map(|run| run.sorted.iter().copied());
+        Self::new(all.collect())
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.sorted.len()
