@@ -136,7 +136,9 @@ impl SRSArchiver {
         convert::to_python(py, &questions)
     }
 
-    /// Flag rows that were archived more than three years ago. ``progress`` as ``archive_season``.
+    /// Flag rows that were archived more than three years ago.
+    ///
+    /// ``progress`` as ``archive_season``.
     ///
     /// Raises UnavailableError when this runs already or MariaDB is away: call again.
     #[pyo3(signature = (*, progress = None))]
@@ -161,7 +163,9 @@ impl SRSArchiver {
         })
     }
 
-    /// Delete flagged rows for good, of one season or of all. ``progress`` as ``archive_season``.
+    /// Delete flagged rows for good, of one season or of all.
+    ///
+    /// ``progress`` as ``archive_season``.
     ///
     /// Raises InvalidInputError unless ``confirm`` is True, NotFoundError for an unknown season,
     /// UnavailableError as ``flag_eligible_for_deletion``.

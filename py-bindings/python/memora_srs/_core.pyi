@@ -416,7 +416,9 @@ class SRSArchiver:
         """
 
     def flag_eligible_for_deletion(self, *, progress: _Done | None = None) -> Flagged:
-        """Flag rows that were archived more than three years ago. ``progress`` as ``archive_season``.
+        """Flag rows that were archived more than three years ago.
+
+        ``progress`` as ``archive_season``.
 
         Raises UnavailableError when this runs already or MariaDB is away: call again.
         """
@@ -434,7 +436,9 @@ class SRSArchiver:
         *,
         progress: _Done | None = None,
     ) -> Deleted:
-        """Delete flagged rows for good, of one season or of all. ``progress`` as ``archive_season``.
+        """Delete flagged rows for good, of one season or of all.
+
+        ``progress`` as ``archive_season``.
 
         Raises InvalidInputError unless ``confirm`` is True, NotFoundError for an unknown season,
         UnavailableError as ``flag_eligible_for_deletion``.
