@@ -71,6 +71,8 @@ compare-doors:
 
 .PHONY: bench ## Measure (docs/PERFORMANCE.md has the figures and what they mean)
 bench: servers
+	@# Some drive the program as it is released.
+	$(RELEASE)
 	$(CARGO) bench --locked -p memora-benches $(ARGS)
 
 .PHONY: bench-python ## Measure calls from Python beside redis-py doing the same

@@ -48,11 +48,14 @@ doc_events = {
 	},
 }
 
-# Only enqueues. Reconciliation joins when the engine has it.
+# Only enqueues.
 scheduler_events = {
 	"cron": {
 		"*/3 * * * *": ["memora.services.srs_sweeper.enqueue_sweep"],
 		"0 2 * * 0": ["memora.services.srs_archiver.enqueue_retention"],
 	},
-	"daily": ["memora.services.srs_archiver.enqueue_auto_archive"],
+	"daily": [
+		"memora.services.srs_reconciliation.enqueue_reconciliation",
+		"memora.services.srs_archiver.enqueue_auto_archive",
+	],
 }

@@ -5,7 +5,6 @@
 //! needed, which is rare, so that nothing is kept across forks.
 
 use memora_core::{Error, ErrorKind};
-use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -46,9 +45,4 @@ fn instance<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> 
     py.import("memora_srs.exceptions")?
         .getattr(class(error.kind()))?
         .call((error.message(),), Some(&attributes))
-}
-
-/// What the methods of parts raise that the engine does not have yet.
-pub(crate) fn not_built(what: &str) -> PyErr {
-    PyNotImplementedError::new_err(format!("{what} is not built yet in this version"))
 }

@@ -28,6 +28,7 @@ mod logging;
 mod partitions;
 mod persistence;
 mod players;
+mod reconciliation;
 mod redis_manager;
 mod review;
 mod runtime;
@@ -35,7 +36,6 @@ mod safe_mode;
 mod scheduling;
 mod schema;
 mod telling;
-mod unbuilt;
 mod wheel;
 
 use pyo3::prelude::*;
@@ -56,6 +56,8 @@ mod _core {
     #[pymodule_export]
     use crate::players::Players;
     #[pymodule_export]
+    use crate::reconciliation::SRSReconciliationService;
+    #[pymodule_export]
     use crate::redis_manager::SRSRedisManager;
     #[pymodule_export]
     use crate::review::ReviewService;
@@ -65,8 +67,6 @@ mod _core {
     use crate::scheduling::{schedule, xp_for_quality};
     #[pymodule_export]
     use crate::schema::Schema;
-    #[pymodule_export]
-    use crate::unbuilt::SRSReconciliationService;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]

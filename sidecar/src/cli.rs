@@ -17,6 +17,7 @@ Examples:
   memora-srs archive --sites-path sites --site school.example.com --season SEASON-2025 --dry-run
   memora-srs retention flag --sites-path sites --site school.example.com
   memora-srs journal list --sites-path sites --site school.example.com --state failed
+  memora-srs reconcile --sites-path sites --site school.example.com
   memora-srs safe-mode status --sites-path sites --site school.example.com
   memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026
   memora-srs cache stats --sites-path sites --site school.example.com
@@ -51,6 +52,8 @@ enum Command {
     Partition(commands::partition::Partition),
     /// See what was accepted and is not in the table yet; retry or dismiss it.
     Journal(commands::journal::Journal),
+    /// Compare the cache with the table; correct the cache.
+    Reconcile(commands::reconcile::Reconcile),
     /// Look at the limits while Redis is away, or count anew.
     SafeMode(commands::safe_mode::SafeMode),
     /// Fill the cached schedules of all students of a season.
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Retention(command) => command.run(),
         Command::Partition(command) => command.run(),
         Command::Journal(command) => command.run(),
+        Command::Reconcile(command) => command.run(),
         Command::SafeMode(command) => command.run(),
         Command::Rebuild(command) => command.run(),
         Command::Cache(command) => command.run(),
@@ -192,6 +196,9 @@ mod tests {
             commands::archive::EXAMPLES,
             commands::journal::EXAMPLES,
             commands::partition::EXAMPLES,
+            commands::rebuild::EXAMPLES,
+            commands::cache::EXAMPLES,
+            commands::retention::EXAMPLES,
             commands::retention::EXAMPLES,
             commands::rebuild::EXAMPLES,
             commands::cache::EXAMPLES,

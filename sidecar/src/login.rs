@@ -4,13 +4,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use memora_core::ErrorKind;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use memora_core::frappe::{self, AuthContext, LoginRequest, SessionRefresh, SlidingCookie};
-use memora_core::services::Site;
+use memora_core::services::{Site, bounded};
 use memora_core::types::{Player, UtcMicros};
+use memora_core::{Error, ErrorKind};
 
 use crate::error::{Failure, Refusal};
 use crate::extract::Args;
@@ -36,32 +37,25 @@ pub(crate) struct Login {
 /// 403 if it is nobody in particular, and what [`frappe::Authenticator::authenticate`]
 /// refuses or declines.
 pub(crate) async fn login(
-    site: &Site,
+    site: &Arc<Site>,
     parts: &Parts,
     args: &Args,
     operation: Operation,
     now: UtcMicros,
 ) -> Result<Login, Failure> {
-    let text = |name| text(&parts.headers, name);
+    let text = |name| text(&parts.headers, name).map(Cow::into_owned);
     let sid = text(header::COOKIE).and_then(|cookies| frappe::sid_cookie(&cookies));
     let csrf_header = text(CSRF_TOKEN).filter(|token| !token.is_empty());
-    let (authorization, forwarded_for) = (text(header::AUTHORIZATION), text(FORWARDED_FOR));
-    let request = LoginRequest {
-        method: parts.method.as_str(),
-        sid: sid.as_deref(),
-        authorization: authorization.as_deref(),
+    let csrf_argument = || Some(args.get("csrf_token")?.as_str()?.to_owned());
+    let request = Said {
+        method: parts.method.clone(),
+        sid,
+        authorization: text(header::AUTHORIZATION),
         authorization_source: parts.headers.contains_key(AUTHORIZATION_SOURCE),
-        csrf_token: csrf_header
-            .as_deref()
-            .or_else(|| args.get("csrf_token")?.as_str()),
-        forwarded_for: forwarded_for.as_deref(),
+        csrf_token: csrf_header.or_else(csrf_argument),
+        forwarded_for: text(FORWARDED_FOR),
     };
-    let login = site
-        .auth
-        .authenticate(&context(site), &request, now)
-        .await
-        .map_err(turned_away)?;
-    match login {
+    match judge(site, request, now).await.map_err(turned_away)? {
         frappe::Login::User {
             player,
             cookie,
@@ -83,6 +77,40 @@ pub(crate) async fn login(
         frappe::Login::Guest => Err(Refusal::guest(operation.method_path()).into()),
         frappe::Login::Decline(reason) => Err(Failure::Decline(reason)),
     }
+}
+
+/// What a request says about who sent it, for a look-up that may outlast it.
+struct Said {
+    method: Method,
+    sid: Option<String>,
+    authorization: Option<String>,
+    authorization_source: bool,
+    csrf_token: Option<String>,
+    forwarded_for: Option<String>,
+}
+
+/// Asks the site, and does not wait long. A look-up that takes longer goes on: who comes back
+/// finds what it brought.
+async fn judge(site: &Arc<Site>, said: Said, now: UtcMicros) -> memora_core::Result<frappe::Login> {
+    let judging = {
+        let site = site.clone();
+        async move {
+            let request = LoginRequest {
+                method: said.method.as_str(),
+                sid: said.sid.as_deref(),
+                authorization: said.authorization.as_deref(),
+                authorization_source: said.authorization_source,
+                csrf_token: said.csrf_token.as_deref(),
+                forwarded_for: said.forwarded_for.as_deref(),
+            };
+            site.auth.authenticate(&context(&site), &request, now).await
+        }
+    };
+    let judged = bounded::within(site.login_wait(), judging).await;
+    judged.unwrap_or_else(|| {
+        let message = "Checking who you are takes too long";
+        Err(Error::unavailable(message, Duration::from_secs(1)))
+    })
 }
 
 /// What [`frappe::Authenticator::authenticate`] makes of a request that it does not

@@ -11,7 +11,7 @@ use std::path::Path;
 use chrono::TimeDelta;
 use memora_core::queue::{DirtyList, Mark, Producer, QueueWorker, Whose, WorkerOptions};
 use memora_core::schedule_cache::Published;
-use memora_core::services::{question_info, safe_mode, schedule};
+use memora_core::services::{question_info, reconcile, safe_mode, schedule};
 use memora_core::types::UtcMicros;
 use memora_tests::count::{By, RedisCounter};
 use memora_tests::questions::question_id;
@@ -243,6 +243,35 @@ async fn play(test: &TestSite) {
     dirty(test).await;
     jobs(test).await;
     limits(test).await;
+    compared(test).await;
+}
+
+/// A cache that lacks a question, and has one under a wrong subject.
+async fn compared(test: &TestSite) {
+    let site = test.site().await;
+    warm_with(&site, &["Physics"]).await;
+    schedule::remove_item(
+        &site,
+        &schedule::Owner::new(ANN, SEASON).unwrap(),
+        &question_id(7),
+    )
+    .await
+    .unwrap();
+    let mut redis = test.cache.connection().await;
+    let set = site.cache.keys(&ann(), &season()).subject("Physics");
+    let _: i64 = redis.zadd(set, "stray", 1).await.unwrap();
+    let everything = reconcile::Options {
+        scope: reconcile::Scope::Season,
+        season: Some(SEASON.to_owned()),
+        dry_run: false,
+        seed: None,
+    };
+    for (options, wrong) in [(everything, 2), (reconcile::Options::sample(100), 0)] {
+        let report = reconcile::reconcile(&site, &options, &|_| {})
+            .await
+            .unwrap();
+        assert_eq!(report.auto_corrected, wrong, "{report:?}");
+    }
 }
 
 async fn limits(test: &TestSite) {

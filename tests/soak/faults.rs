@@ -216,7 +216,7 @@ async fn lose_both(stage: &Stage, lasts: Duration) -> Result<()> {
     }
     stage.site.queue.server.kill();
     stage.site.queue.server.forget();
-    wipe_spool(&stage.site.sites_path.join(&stage.site.name))?;
+    wipe_spool(&stage.site.config().spool_dir())?;
     sleep(lasts).await;
     stage.site.mariadb.start_again().await;
     stage.site.queue.server.start_again().await;
@@ -226,13 +226,10 @@ async fn lose_both(stage: &Stage, lasts: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Removes what a site keeps on the host's disk besides its configuration.
+/// Removes what a site's processes keep on the host's disk. There may be nothing.
 fn wipe_spool(folder: &std::path::Path) -> Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() && path.to_string_lossy().contains("spool") {
-            std::fs::remove_dir_all(path)?;
-        }
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -8,6 +8,7 @@ from frappe import _
 
 from memora.services import engine, srs_archiver, srs_rebuild
 from memora.services.partition_manager import PartitionManager
+from memora.services.srs_reconciliation import SRSReconciliationService
 from memora.services.srs_redis_manager import SRSRedisManager
 
 SEASON = "Game Subscription Season"
@@ -81,12 +82,17 @@ def rebuild_season_cache(season=None, season_name=None):
 
 @frappe.whitelist(methods=["POST"])
 def trigger_reconciliation(sample_size=10000, season=None, season_name=None):
-	"""Compare 100 to 100,000 cached items with the table. Not built yet: NotImplementedError (501)."""
+	"""Compare 100 to 100,000 random cached items with the table and correct the cache, now.
+
+	Returns the report, as ``SRSReconciliationService.reconcile_cache_with_database`` has it.
+
+	Raises ValidationError (417) for another size or an archived season, DoesNotExistError (404) for an
+	unknown one, UnavailableError (503) when Redis or MariaDB is away or another run is under way.
+	"""
 	_administrators_only()
-	_sample_size(sample_size)
-	if season or season_name:
-		_season(season, season_name)
-	_not_built(_("Comparing the cache with the table"))
+	size = _sample_size(sample_size)
+	season = _season(season, season_name) if season or season_name else None
+	return SRSReconciliationService().reconcile_cache_with_database(size, season)
 
 
 @frappe.whitelist(methods=["POST"])
@@ -159,11 +165,8 @@ def _confirmed(confirm):
 
 
 def _sample_size(value):
-	"""ValidationError (417) unless it is 100 to 100,000."""
+	"""The size as a number; ValidationError (417) unless it is 100 to 100,000."""
 	text = str(value)
 	if not text.isdecimal() or not MIN_SAMPLE <= int(text) <= MAX_SAMPLE:
 		frappe.throw(_("sample_size: must be {0} to {1}").format(MIN_SAMPLE, MAX_SAMPLE))
-
-
-def _not_built(what):
-	frappe.throw(_("{0} is not built yet").format(what), exc=engine.NotBuiltError)
+	return int(text)

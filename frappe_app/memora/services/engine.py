@@ -50,15 +50,6 @@ class UnavailableError(frappe.InReadOnlyMode):
 	http_status_code = 503
 
 
-class NotBuiltError(builtins.NotImplementedError):
-	"""The engine does not have this part yet: HTTP 501."""
-
-	http_status_code = 501
-
-
-# What a client reads as exc_type.
-NotBuiltError.__name__ = "NotImplementedError"
-
 # For each class of the engine: Frappe's, and whether the client may read the message. Whatever
 # is not here is a MemoraError, whose text is for the log.
 ERRORS = {
@@ -135,8 +126,6 @@ def errors():
 		yield
 	except base as e:
 		raise_as_frappe(e)
-	except builtins.NotImplementedError as e:
-		_raise(NotBuiltError, str(e), public=True)
 
 
 def raise_as_frappe(error) -> None:

@@ -29,17 +29,6 @@ class TestAdministration(MemoraTestCase):
 				self.assertEqual(answer.status_code, 403)
 				self.assertIn("System Manager", answer.text)
 
-	def test_a_system_manager_reads_501_for_what_is_not_built(self):
-		manager = self.student("manager")
-		frappe.get_doc("User", manager).add_roles("System Manager")
-		login = token(manager)
-		args = {"season_name": self.season, "confirm": "1"}
-		for method in ("trigger_reconciliation",):
-			with self.subTest(method):
-				answer = request("POST", f"memora.api.srs.{method}", login, data=args)
-				self.assertEqual((answer.status_code, answer.json["exc_type"]), (501, "NotImplementedError"))
-				self.assertIn("not built", answer.json["_server_messages"])
-
 	def test_what_acts_takes_no_get(self):
 		login = token("Administrator")
 		for method in ACTIONS:

@@ -78,12 +78,6 @@ class TestEngine(unittest.TestCase):
 			'{"message": "said", "title": "Message", "indicator": "red", "raise_exception": 1}',
 		)
 
-	def test_what_is_not_built_is_501(self):
-		error = self.raised(NotImplementedError("not built yet"))
-		self.assertIsInstance(error, NotImplementedError)
-		self.assertEqual((type(error).__name__, error.http_status_code), ("NotImplementedError", 501))
-		self.assertEqual(self.shown(), ["not built yet"])
-
 	def test_a_submit_that_could_not_be_confirmed_says_when_and_with_what_to_repeat(self):
 		error = engine.module().UnavailableError("later", retry_after=1.2, submission_id="s-1")
 		self.raised(error)

@@ -74,6 +74,8 @@ FUNCTIONS = {
 	"memora.api.srs.get_archive_status": ["season", "season_name"],
 	"memora.api.srs.delete_eligible_archived_records": ["season", "confirm", "season_name"],
 	"memora.services.safe_mode_notices.tell": ["event", "began_at", "ended_at"],
+	"memora.services.srs_reconciliation.tell": ["report"],
+	"memora.services.srs_reconciliation.enqueue_reconciliation": [],
 	"memora.services.srs_persistence.fill_question_info": ["user", "season", "question_ids"],
 	"memora.services.srs_persistence.persist_review_batch": ["responses", "user", "season", "retry_count"],
 	"memora.patches.v1_0.fix_null_seasons.execute": [],

@@ -1,4 +1,4 @@
-"""A season goes into the archive and comes back; retention; the doors to it. And reconciliation."""
+"""A season goes into the archive and comes back; retention; the doors to it."""
 
 from unittest.mock import patch
 
@@ -6,9 +6,8 @@ import frappe
 from frappe.utils import add_days, now_datetime
 
 from memora.api import reviews, srs
-from memora.services import srs_archiver, srs_reconciliation
+from memora.services import srs_archiver
 from memora.services.srs_archiver import SRSArchiver
-from memora.services.srs_reconciliation import SRSReconciliationService
 from memora.tests.real_site import SEASON, MemoraTestCase
 
 ARCHIVE = "tabArchived Memory Tracker"
@@ -148,14 +147,3 @@ class TestSRSArchiver(MemoraTestCase):
 		hooks = frappe.get_hooks("scheduler_events", app_name="memora")
 		self.assertIn("memora.services.srs_archiver.enqueue_auto_archive", hooks["daily"])
 		self.assertIn("memora.services.srs_archiver.enqueue_retention", hooks["cron"]["0 2 * * 0"])
-
-
-class TestSRSReconciliation(MemoraTestCase):
-	def test_no_method_pretends(self):
-		for place in (SRSReconciliationService(), srs_reconciliation):
-			with self.refused(NotImplementedError):
-				place.reconcile_cache_with_database(sample_size=100, season_name=self.season)
-			with self.refused(NotImplementedError):
-				place.get_reconciliation_stats()
-		with self.refused(NotImplementedError):
-			srs.trigger_reconciliation(100)

@@ -31,6 +31,8 @@ __all__ = [
     "RebuildNote",
     "RebuildReport",
     "RebuildStatus",
+    "ReconciliationKinds",
+    "ReconciliationReport",
     "RestoreReport",
     "ReviewSession",
     "Schedule",
@@ -264,6 +266,55 @@ class Purged(TypedDict):
     journal: int
     audit: int
     review_log: int
+
+
+class ReconciliationKinds(TypedDict):
+    """Discrepancies between cache and record by kind."""
+
+    too_old: int
+    """The cache has an older state than the table."""
+    too_new: int
+    """The cache has a newer state than table and unapplied writes."""
+    missing: int
+    """The table has a row that the cache lacks."""
+    ghosts: int
+    """The cache has a question without a row."""
+    details: int
+    """Of the same version, with another stability, last review, subject or topic."""
+    subjects: int
+    """The schedule of a single subject is wrong."""
+
+
+class ReconciliationReport(TypedDict):
+    """What one reconciliation found."""
+
+    sample_size: int
+    """Items that were to be compared; of a full run those that were."""
+    discrepancies_found: int
+    discrepancy_rate: float
+    """Their share of the compared items, 0 to 1."""
+    auto_corrected: int
+    alert_triggered: bool
+    """Whether System Managers are told: a share above 0.001 of at least 1,000 items."""
+    compared: int
+    missing: int
+    """Rows that the cache lacks."""
+    ghosts: int
+    """Cached questions without a row."""
+    seconds: float
+    students: int
+    """Students of whom something was compared."""
+    in_flight: int
+    """Items that differ because a write is on its way; no discrepancies."""
+    kinds: ReconciliationKinds
+    season: str | None
+    """The season that was asked for."""
+    student: str | None
+    full: bool
+    """Whether everything was compared."""
+    dry_run: bool
+    started_at: str
+    """UTC, ``YYYY-MM-DDTHH:MM:SS.ffffffZ``."""
 
 
 class ReviewSession(TypedDict):

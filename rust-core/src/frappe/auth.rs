@@ -12,8 +12,8 @@
 //! | user and settings | 60 s | one `SELECT` |
 //! | API key's owner and settings | 60 s | one `SELECT` |
 //!
-//! Statements about sessions have turns, a quarter of the process's connections; who waits a
-//! second for one is told to come back.
+//! Statements about sessions, users and keys have turns, a quarter of the process's
+//! connections; who waits a second for one is told to come back.
 //!
 //! So a logout counts after 5 s at the latest, a disabled user or withdrawn key after
 //! 60 s; while the database does not answer within a tenth of a second, what was last read
@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use quick_cache::sync::Cache;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::accounts::{self, Account, KeyOwner, wrong_credentials};
@@ -88,7 +88,7 @@ const SECOND_LOOK: Patience = Patience {
 const STUDENTS: usize = 32_768;
 const API_KEYS: usize = 8_192;
 const UNREFRESHABLE: usize = 1_024;
-/// How long a request waits for its turn to look a session up in the table.
+/// How long a request waits for its turn to look somebody up in the table.
 const LOOKUP_WAIT: Duration = Duration::from_secs(1);
 
 /// One site's memory of who is who.
@@ -100,14 +100,14 @@ pub struct Authenticator {
     settings: Believed<Arc<SystemSettings>>,
     /// Session ids that [`Self::refresh`] could not extend: Frappe does it.
     unrefreshable: Cache<String, ()>,
-    /// Turns to look sessions up in the table: made-up cookies and, while Redis is away,
-    /// everybody's would take all connections otherwise.
+    /// Turns to look somebody up in the table: made-up cookies and keys and, while Redis or
+    /// the table is away, everybody's would take all connections otherwise.
     lookups: Semaphore,
 }
 
 impl Authenticator {
     /// One that knows nobody yet, for a process of so many connections to MariaDB. A
-    /// quarter of them may look up sessions at once.
+    /// quarter of them may look somebody up at once.
     pub fn new(connections: usize) -> Self {
         Self {
             lookups: Semaphore::new((connections / 4).max(1)),
@@ -172,6 +172,16 @@ impl Authenticator {
             self.unrefreshable.insert(sid, ());
         }
         Ok(())
+    }
+
+    async fn lookup_turn(&self) -> Result<SemaphorePermit<'_>> {
+        match timeout(LOOKUP_WAIT, self.lookups.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => {
+                let message = "Too many logins are being checked";
+                Err(Error::unavailable(message, Duration::from_secs(1)))
+            }
+        }
     }
 
     /// The site's settings, believed for 60 s.
@@ -399,7 +409,10 @@ impl Attempt<'_> {
             match session.source {
                 // One statement a minute for both.
                 Source::Table(_) => Ok(self.read_forgotten(sid).await?.1),
-                _ => accounts::by_name(self.ctx.db, name).await,
+                _ => {
+                    let _turn = self.memory.lookup_turn().await?;
+                    accounts::by_name(self.ctx.db, name).await
+                }
             }
         };
         let accounts = &self.memory.accounts;
@@ -418,7 +431,10 @@ impl Attempt<'_> {
     async fn key_owner(&mut self, key: &str) -> Step<Arc<KeyOwner>> {
         let max_age = self.patience.account;
         let encryption_key = self.ctx.config.encryption_key.as_ref();
-        let read = accounts::by_api_key(self.ctx.db, encryption_key, key);
+        let read = async {
+            let _turn = self.memory.lookup_turn().await?;
+            accounts::by_api_key(self.ctx.db, encryption_key, key).await
+        };
         let owners = &self.memory.key_owners;
         let (owner, age) = match self.patience.older {
             Some(older) => {
@@ -472,11 +488,7 @@ impl Attempt<'_> {
 
     /// Reads a session's row and the user's: one statement.
     async fn read_row(&self, sid: &str, source: Source) -> Step<(Arc<Session>, Arc<Account>)> {
-        let turn = timeout(LOOKUP_WAIT, self.memory.lookups.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            let message = "Too many logins are being checked";
-            return Err(Error::unavailable(message, Duration::from_secs(1)).into());
-        };
+        let _turn = self.memory.lookup_turn().await?;
         let mut row = rows::one(self.ctx.db, SESSION_ROW, (sid,)).await?;
         let stored: Option<String> = rows::column(&mut row, "sid")?;
         if stored.as_deref() != Some(sid) {

@@ -21,6 +21,8 @@ pub const PERSIST_METHOD: &str = "memora.services.srs_persistence.persist_review
 pub const FILL_INFO_METHOD: &str = "memora.services.srs_persistence.fill_question_info";
 /// The method that tells administrators of an outage.
 pub const NOTICE_METHOD: &str = "memora.services.safe_mode_notices.tell";
+/// The method that tells administrators that cache and table disagreed.
+pub const DISCREPANCIES_METHOD: &str = "memora.services.srs_reconciliation.tell";
 /// What Frappe calls when a job fails: keeps the registry of failed jobs short.
 pub(super) const TRUNCATE_FAILED: &str = "frappe.utils.background_jobs.truncate_failed_registry";
 
@@ -121,6 +123,12 @@ pub(super) fn encode_notice(
         ("ended_at", ended_at.map(timestamp).into()),
     ]);
     encode_call(site, "Administrator", NOTICE_METHOD, job_id, kwargs)
+}
+
+/// The `data` of the job that tells administrators what a reconciliation found.
+pub(super) fn encode_discrepancies(site: &str, job_id: &str, report: &Value) -> Result<Vec<u8>> {
+    let kwargs = object([("report", report.clone())]);
+    encode_call(site, "Administrator", DISCREPANCIES_METHOD, job_id, kwargs)
 }
 
 /// The `data` of a call of `method`, run as `user`.

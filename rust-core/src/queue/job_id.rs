@@ -64,6 +64,11 @@ pub(super) fn notice_job_id(site: &str, rq_major: u32, event: &str, began_at: &s
     job_id(site, rq_major, "srs_safe_mode", &[event, began_at])
 }
 
+/// The id of the job that tells administrators what a reconciliation found.
+pub(super) fn discrepancies_job_id(site: &str, rq_major: u32, report: &str) -> String {
+    job_id(site, rq_major, "srs_reconciliation", &[report])
+}
+
 fn job_id(site: &str, rq_major: u32, kind: &str, parts: &[&str]) -> String {
     if rq_major >= 3 {
         let plain: String = site

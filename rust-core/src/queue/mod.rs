@@ -47,7 +47,9 @@ mod worker;
 
 pub use call::{JobOptions, PersistCall};
 pub use dirty::{DirtyList, Listed, Mark, Whose};
-pub use job::{EXECUTE_JOB, FILL_INFO_METHOD, NOTICE_METHOD, PERSIST_METHOD, encode_data};
+pub use job::{
+    DISCREPANCIES_METHOD, EXECUTE_JOB, FILL_INFO_METHOD, NOTICE_METHOD, PERSIST_METHOD, encode_data,
+};
 pub use job_id::{hash_of_job, persistence_job_id};
 pub use limits::{HostLimits, Turn};
 pub use outage::{Event, OutageBoard, Telling};

@@ -198,6 +198,21 @@ impl Producer {
         self.for_python(&id, job::NOTICE_METHOD, data, now).await
     }
 
+    /// Queues the job that tells administrators by mail what a reconciliation found.
+    ///
+    /// # Errors
+    /// `Unavailable` if the queue Redis is away or full.
+    pub async fn tell_of_discrepancies(
+        &self,
+        report: &serde_json::Value,
+        now: UtcMicros,
+    ) -> Result<Requeued> {
+        let id = job_id::discrepancies_job_id(&self.site, self.rq_major, &report.to_string());
+        let data = job::encode_discrepancies(&self.site, &id, report)?;
+        self.for_python(&id, job::DISCREPANCIES_METHOD, data, now)
+            .await
+    }
+
     /// Queues a job that only Python can run, unless it waits or runs.
     async fn for_python(
         &self,

@@ -75,6 +75,17 @@ impl Keys {
         pattern + "*"
     }
 
+    /// Whose schedule a key holds; `None` for a key that [`Keys::new`] does not make.
+    pub fn owner(&self, prefix: &str) -> Option<(Player, Season)> {
+        let names = self.schedule.strip_prefix(prefix)?.strip_prefix("srs:")?;
+        let (player, season) = names.split_once(':')?;
+        let owner = (
+            Player::stored(decode(player)?),
+            Season::stored(decode(season)?),
+        );
+        (Self::new(prefix, &owner.0, &owner.1) == *self).then_some(owner)
+    }
+
     /// Stability, subject, topic, last review and version of each question.
     pub fn details(&self) -> String {
         self.companion("d")
@@ -132,6 +143,22 @@ fn encode(name: &str, reserved: &str) -> String {
         }
     }
     out
+}
+
+/// What [`encode`] made of a name; `None` for what it makes of none.
+fn decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digits = [bytes.next()?, bytes.next()?];
+            let digits = std::str::from_utf8(&digits).ok()?;
+            out.push(u8::from_str_radix(digits, 16).ok()?);
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).ok()
 }
 
 #[cfg(test)]
@@ -194,6 +221,32 @@ mod tests {
             "srs:{a}:S",
         ] {
             assert_eq!(Keys::of("", other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_key_tells_whose_it_is() {
+        for (player, season) in [
+            ("ann@example.com", "SEASON-2026"),
+            ("a%:{b}", "c:%{d}"),
+            ("Zoë", "S ü"),
+        ] {
+            let owner = (Player::stored(player), Season::stored(season));
+            let keys = Keys::new("b.", &owner.0, &owner.1);
+            assert_eq!(keys.owner("b."), Some(owner));
+            assert_eq!(keys.owner("c."), None);
+        }
+        for other in [
+            "b.srs:a",
+            "b.srs:a%:b",
+            "b.srs:a%41:b",
+            "b.srs:a:b{c",
+            "{b.srs:a:b}:d",
+        ] {
+            let keys = Keys {
+                schedule: other.to_owned(),
+            };
+            assert_eq!(keys.owner("b."), None, "{other}");
         }
     }
 

@@ -21,6 +21,7 @@
 //! round trip. States are ordered by version ([`QuestionState::beats`]); a script never
 //! replaces a newer one. Losing a companion costs a refill, never a wrong answer.
 
+mod compare;
 mod details;
 mod dump;
 mod fill;
@@ -35,6 +36,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use compare::{Drawn, Inspected, Mend, Remedy, Seen};
 pub use fill::{Fill, Published};
 pub use fill_many::Begun;
 pub use keys::Keys;
@@ -124,6 +126,11 @@ impl ScheduleCache {
     /// The keys of one student's season.
     pub fn keys(&self, player: &Player, season: &Season) -> Keys {
         Keys::new(&self.prefix, player, season)
+    }
+
+    /// Whose schedule a key of [`ScheduleCache::present`] holds; `None` of no student's.
+    pub fn owner(&self, keys: &Keys) -> Option<(Player, Season)> {
+        keys.owner(&self.prefix)
     }
 
     /// Gives up the connection ([`RedisLink::rest`]).

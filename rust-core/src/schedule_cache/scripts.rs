@@ -32,3 +32,7 @@ script!(GLANCE, "scripts/glance.lua");
 script!(SCAN, "scripts/scan.lua");
 script!(SIZE, "scripts/size.lua");
 script!(WHOLE, "scripts/whole.lua");
+script!(SAMPLE, "scripts/sample.lua");
+script!(MEMBERS, "scripts/members.lua");
+script!(INSPECT, "scripts/inspect.lua");
+script!(MEND, "scripts/mend.lua");

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 /// What comes of `work` if it comes within `limit`. What takes longer goes on by itself:
 /// a request on a shared connection that nobody waits for any more would never find out
 /// that the connection is dead, and leave it to the next.
-pub(super) async fn within<T: Send + 'static>(
+pub async fn within<T: Send + 'static>(
     limit: Duration,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {

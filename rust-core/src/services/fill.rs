@@ -1,11 +1,15 @@
 //! Filling a student's schedule from table and journal (rehydration, rule C7).
 
+mod turns;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
+pub(super) use self::turns::Reading;
+use self::turns::Turns;
 use super::schedule::{self, Owner};
 use super::{Site, record, seasons};
 use crate::schedule_cache::{Fill, Published};
@@ -20,20 +24,31 @@ const ROUNDS: u32 = 3;
 /// How long reading a whole schedule may take: the lease lasts no longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often a fill in the background is tried that failed or was overtaken: its student may
+/// not ask again for long. And the pause before, times the tries so far.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Fills of this process.
 pub(super) struct Fills {
     /// What is being filled: a student who reads ten times while cold starts one fill.
     running: Mutex<HashSet<(Player, Season, Option<String>)>>,
-    /// At once: half of the turns on MariaDB, so that fills never keep readers waiting.
-    turns: Semaphore,
+    /// At once: half of the turns on MariaDB, and less while students wait for their answers.
+    turns: Turns,
 }
 
 impl Fills {
     pub(super) fn new(loads: usize) -> Self {
         Self {
             running: Mutex::default(),
-            turns: Semaphore::new(loads.div_ceil(2)),
+            turns: Turns::new(loads.div_ceil(2)),
         }
+    }
+
+    /// Somebody reads a page from the table, or waits for it: fills give way until it is
+    /// dropped.
+    pub(super) fn reading(&self) -> Reading<'_> {
+        self.turns.reading()
     }
 }
 
@@ -65,16 +80,23 @@ pub(super) fn in_background(
             site: &site,
             what: &what,
         };
-        let Ok(_turn) = site.fills.turns.acquire().await else {
-            return;
-        };
         let (player, season, subject) = &what;
-        if let Err(error) = run(&site, player, season, subject.as_slice()).await {
-            tracing::warn!(
-                site = site.config.site,
-                ?error,
-                "A schedule could not be filled"
-            );
+        for tried in 1..=TRIES {
+            let filled = {
+                let _turn = site.fills.turns.fill().await;
+                run(&site, player, season, subject.as_slice()).await
+            };
+            match filled {
+                Ok(Filled::Yes | Filled::Elsewhere) => return,
+                Ok(Filled::Overtaken) => {}
+                Err(error) => tracing::warn!(
+                    site = site.config.site,
+                    ?error,
+                    tried,
+                    "A schedule could not be filled"
+                ),
+            }
+            sleep(PAUSE * tried).await;
         }
     });
 }

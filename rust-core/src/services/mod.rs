@@ -6,7 +6,7 @@
 mod answers;
 pub mod apply;
 pub mod archive;
-mod bounded;
+pub mod bounded;
 pub mod clear;
 pub mod fill;
 mod handoff;
@@ -21,6 +21,7 @@ pub mod question_info;
 mod raw;
 pub mod read;
 pub mod rebuild;
+pub mod reconcile;
 mod record;
 pub mod recovery;
 mod report;

@@ -30,8 +30,9 @@ use crate::{Error, ErrorKind, Result};
 const DEGRADED_LIMIT: usize = 10;
 /// When to come back if neither server answers.
 const BOTH_AWAY: Duration = Duration::from_secs(5);
-/// How long the table may take to answer.
-const TABLE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a read may take in all, the turn on MariaDB included. What it gives up then
+/// holds no turn and no connection: whoever comes next is not kept waiting by who has left.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -74,9 +75,17 @@ pub async fn get_review_session(
     request: &ReviewRequest,
     now: UtcMicros,
 ) -> Result<ReviewSession> {
-    answer(site, player, request, now, true)
+    in_time(site, answer(site, player, request, now, true))
         .await
         .map_err(|error| site.in_outage(error))
+}
+
+async fn in_time(
+    site: &Site,
+    answer: impl Future<Output = Result<ReviewSession>>,
+) -> Result<ReviewSession> {
+    // What is believed from before is not waited for at its expense.
+    MariaDb::within(PATIENCE + 2 * site.moment(), answer).await
 }
 
 async fn answer(
@@ -138,7 +147,7 @@ pub async fn get_reviews_safe_mode(
     request: &ReviewRequest,
     now: UtcMicros,
 ) -> Result<ReviewSession> {
-    let session = answer(site, player, request, now, false).await?;
+    let session = in_time(site, answer(site, player, request, now, false)).await?;
     Ok(ReviewSession {
         is_degraded: true,
         ..session
@@ -226,16 +235,13 @@ impl Page<'_> {
             zone,
             site: &self.site.config.site,
         };
+        let _reading = self.site.fills.reading();
         let _turn = self.site.load_turn().await?;
-        let page = async {
-            let page =
-                record::due(self.site, whose, self.subject.as_deref(), self.now, limit).await?;
-            if !self.season.is_active {
-                seasons::not_archived(self.site, &self.season.name).await?;
-            }
-            Ok(page)
-        };
-        MariaDb::within(TABLE_PATIENCE, page).await
+        let page = record::due(self.site, whose, self.subject.as_deref(), self.now, limit).await?;
+        if !self.season.is_active {
+            seasons::not_archived(self.site, &self.season.name).await?;
+        }
+        Ok(page)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Seasons and subjects as last read: small, asked for by every request, rarely changed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -187,29 +188,52 @@ async fn find(site: &Site, name: &str, now: UtcMicros) -> Result<Option<Arc<Seas
         let (seasons, db, name) = (site.seasons.clone(), site.db.clone(), name.to_owned());
         async move { seasons.read(&db, &name, today).await }
     };
-    if site.seasons.older(name).is_none() {
-        return read.await;
-    }
     // The table may be slow: the reading goes on, and this request with the last one.
-    match bounded::within(site.moment(), read).await {
+    let patience = match site.seasons.older(name) {
+        Some(_) => site.moment(),
+        None => site.first_wait(),
+    };
+    match bounded::within(patience, read).await {
         Some(row) => row,
-        None => {
-            let slow = || Error::unavailable("The database is too slow", RETRY);
-            site.seasons.believe_on(name).ok_or_else(slow)
-        }
+        None => site.seasons.believe_on(name).ok_or_else(slow),
     }
 }
 
-/// Stored spellings of subjects by the spelling asked for.
-pub(super) struct Subjects {
-    known: Mutex<std::collections::HashMap<String, (Instant, Option<String>)>>,
+fn slow() -> Error {
+    Error::unavailable("The database is too slow", RETRY)
 }
+
+/// By the spelling asked for: until when it is believed, and the stored spelling.
+type Spellings = HashMap<String, (Instant, Option<String>)>;
+
+/// Stored spellings of subjects.
+#[derive(Clone)]
+pub(super) struct Subjects {
+    known: Arc<Mutex<Spellings>>,
+}
+
+/// Until when a spelling is believed, and what is stored, if anything is.
+type Spellings = HashMap<String, (Instant, Option<String>)>;
 
 impl Subjects {
     pub(super) fn new() -> Self {
         Self {
-            known: Mutex::default(),
+            known: Arc::default(),
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Spellings> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn read(&self, db: &MariaDb, asked: &str, now: Instant) -> Result<Option<String>> {
+        let stored = MariaDb::within(PATIENCE, seasons::subject(db, asked)).await?;
+        let mut known = self.known();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(asked.to_owned(), (now + SUBJECT_BELIEVED, stored.clone()));
+        Ok(stored)
     }
 }
 
@@ -218,27 +242,24 @@ impl Subjects {
 /// # Errors
 /// `Unavailable` if the database is away and the subject was never asked for.
 pub(super) async fn subject(site: &Site, asked: &str) -> Result<Option<String>> {
-    let lock = || {
-        site.subjects
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    };
     let now = Instant::now();
-    let last = lock().get(asked).cloned();
+    let last = site.subjects.known().get(asked).cloned();
     if let Some((until, stored)) = &last
         && *until > now
     {
         return Ok(stored.clone());
     }
-    let stored = match MariaDb::within(PATIENCE, seasons::subject(&site.db, asked)).await {
-        Ok(stored) => stored,
-        Err(error) => return last.map(|(_, stored)| stored).ok_or(error),
+    let read = {
+        let (subjects, db, asked) = (site.subjects.clone(), site.db.clone(), asked.to_owned());
+        async move { subjects.read(&db, &asked, now).await }
     };
-    let mut known = lock();
-    if known.len() >= REMEMBERED {
-        known.clear();
+    let patience = match last {
+        Some(_) => site.moment(),
+        None => site.first_wait(),
+    };
+    match bounded::within(patience, read).await {
+        Some(Ok(stored)) => Ok(stored),
+        Some(Err(error)) => last.map(|(_, stored)| stored).ok_or(error),
+        None => last.map(|(_, stored)| stored).ok_or_else(slow),
     }
-    known.insert(asked.to_owned(), (now + SUBJECT_BELIEVED, stored.clone()));
-    Ok(stored)
 }

@@ -31,6 +31,11 @@ use crate::{Error, Result};
 const LOAD_WAIT: Duration = Duration::from_secs(2);
 /// How long reading the zone may take.
 const ZONE_WAIT: Duration = Duration::from_secs(2);
+/// How long a request waits until it is known who sent it.
+const LOGIN_WAIT: Duration = Duration::from_millis(1500);
+/// How long a request waits for what it cannot do without and was never read. The reading
+/// goes on, for the next request.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// How long the last zone is used without asking again, while the database is slow or away.
 const ZONE_RETRY: Duration = Duration::from_secs(1);
 
@@ -73,7 +78,7 @@ pub struct Site {
     pub(super) recovery: Recovery,
     /// Reads of schedules on MariaDB at once.
     loads: Semaphore,
-    /// The turn of fills where reads have but one.
+    /// One more, which is for fills alone.
     fill_alone: Semaphore,
     /// The zone last read, for when the database is away.
     last_zone: ArcSwapOption<SiteZone>,
@@ -138,7 +143,8 @@ impl Site {
             subjects: Subjects::new(),
             unasked: Unasked::default(),
             fills: Fills::new(config.srs.mariadb_loads),
-            loads: Semaphore::new(config.srs.mariadb_loads),
+            // Together as many as are allowed; a process of one has one of each.
+            loads: Semaphore::new(config.srs.mariadb_loads.saturating_sub(1).max(1)),
             fill_alone: Semaphore::new(1),
             last_zone: ArcSwapOption::empty(),
             zone_lasts: ArcSwapOption::empty(),
@@ -162,7 +168,7 @@ impl Site {
         let (auth, db) = (self.auth.clone(), self.db.clone());
         let read = async move { MariaDb::within(ZONE_WAIT, auth.settings(&db, now)).await };
         let settings = match last {
-            None => Some(read.await),
+            None => bounded::within(self.first_wait(), read).await,
             Some(_) => bounded::within(self.moment(), read).await,
         };
         match (settings, last) {
@@ -201,6 +207,17 @@ impl Site {
         self.config.srs.state_budget / 2
     }
 
+    /// How long a request waits for what was never read.
+    pub(super) fn first_wait(&self) -> Duration {
+        FIRST_WAIT + self.moment()
+    }
+
+    /// How long a request waits until it is known who sent it: for the door, which lets the
+    /// look-up go on for the next request.
+    pub fn login_wait(&self) -> Duration {
+        LOGIN_WAIT + self.moment()
+    }
+
     /// A turn to read schedules on MariaDB: so many at once (`srs_mariadb_loads`), and
     /// nobody waits longer than two seconds for it.
     ///
@@ -210,16 +227,21 @@ impl Site {
         self.turn(&self.loads).await
     }
 
-    /// The same for a whole schedule, which may take a second. Where there is one turn in
-    /// all (a process of two connections), everybody would wait for that second: then it
-    /// is another turn, of which there is also one.
+    /// The same for a whole schedule, which may take a second. There is one that readers
+    /// never take: else a fill might not come to its turn while many read, and they read from
+    /// the table because no fill comes to its turn.
     ///
     /// # Errors
     /// `Unavailable`, to come back in a second.
     pub(super) async fn fill_turn(&self) -> Result<SemaphorePermit<'_>> {
-        match self.config.srs.mariadb_loads {
-            1 => self.turn(&self.fill_alone).await,
-            _ => self.load_turn().await,
+        if self.config.srs.mariadb_loads == 1 {
+            // Everybody would wait for that second.
+            return self.turn(&self.fill_alone).await;
+        }
+        tokio::select! {
+            biased;
+            turn = self.turn(&self.fill_alone) => turn,
+            turn = self.turn(&self.loads) => turn,
         }
     }
 

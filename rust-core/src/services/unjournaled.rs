@@ -15,7 +15,7 @@
 //! committed, never before. If the row is of another attempt than what was shown, the
 //! student's cached schedule goes too, and the next read shows what the journal has.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -152,6 +152,36 @@ pub(super) async fn overlay_of_many(
     }
     failpoint::hit(&site.config.site, "overlay_read").await?;
     Ok(batches)
+}
+
+/// The same of several students; whether the queue's Redis could not be asked, and may have
+/// known more.
+///
+/// # Errors
+/// As [`overlay`].
+pub(super) async fn overlays(
+    site: &Site,
+    players: &[&Player],
+    season: &Season,
+) -> Result<(HashMap<Player, Vec<Batch>>, bool)> {
+    let mut batches = HashMap::with_capacity(players.len());
+    let there = site.unjournaled.are_there().await;
+    let mut doubtful = there.is_err();
+    for player in players {
+        let theirs = match &there {
+            // As a rule nobody has any.
+            Ok(false) | Err(_) => site.unjournaled_memory.of(player, season),
+            Ok(true) => {
+                let over = overlay(site, player, season).await?;
+                doubtful |= over.doubtful;
+                over.batches
+            }
+        };
+        if !theirs.is_empty() {
+            batches.insert((*player).clone(), theirs);
+        }
+    }
+    Ok((batches, doubtful))
 }
 
 /// Goes on making the row of a submit that was acknowledged without it. Nobody waits.

@@ -109,7 +109,7 @@ impl Run {
         self.0.forget().await
     }
 
-    /// Ends the run now, so that another may begin; dropping it does so a moment later.
+    /// Ends it: another may begin when this returns, and not a moment later.
     pub async fn end(self) {
         self.0.release().await;
     }

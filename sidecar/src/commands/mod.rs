@@ -8,6 +8,7 @@ pub(crate) mod long;
 pub(crate) mod migrate;
 pub(crate) mod partition;
 pub(crate) mod rebuild;
+pub(crate) mod reconcile;
 pub(crate) mod retention;
 pub(crate) mod safe_mode;
 pub(crate) mod serve;

@@ -177,3 +177,34 @@ local function subject_set(details, prefix, token, subject)
   local set = prefix .. string.sub(redis.sha1hex(name or ''), 1, 16)
   return redis.call('ZSCORE', set, '\0' .. token) and set or nil
 end
+
+-- The subjects' schedules that belong to these details: each with its key and the number
+-- of its subject (two bytes; nil if no question has that subject).
+local function sets_of(details, prefix, token)
+  local sets = {}
+  for name in string.gmatch(redis.call('HGET', details, 's') or '', '[^%z]+') do
+    local key = prefix .. string.sub(redis.sha1hex(name), 1, 16)
+    if redis.call('ZSCORE', key, '\0' .. token) then
+      local known = redis.call('HGET', details, 'i' .. name)
+      sets[#sets + 1] = { key = key, subject = known and two_bytes(tonumber(known)) }
+    end
+  end
+  return sets
+end
+
+-- Keys of the subjects' schedules that are wrong about a question with this score and
+-- record. Nothing is said of one without a record: it is looked up.
+local function wrong_sets(sets, question, score, record)
+  local wrong = {}
+  for _, set in ipairs(sets) do
+    local there = redis.call('ZSCORE', set.key, question)
+    local expected = false
+    if score and record and string.sub(record, 31, 32) == set.subject then
+      expected = score
+    end
+    if there ~= expected and (record or not score) then
+      wrong[#wrong + 1] = set.key
+    end
+  end
+  return wrong
+end

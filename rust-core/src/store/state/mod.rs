@@ -78,11 +78,13 @@ impl Held {
         Ok(())
     }
 
-    /// Gives the right back now. Dropping it does so, too, but only when the server notices.
+    /// Gives the right back at once: dropping does so too, but only when the server notices.
     pub async fn release(mut self) {
-        if let Err(error) = self.conn.query_drop("DO RELEASE_ALL_LOCKS()").await {
-            tracing::debug!(?error, "A right was lost before it was given back");
-        }
+        // Without a connection there is nothing to give back.
+        let _ = self
+            .conn
+            .exec_drop(include_str!("release.sql"), (&self.name,))
+            .await;
     }
 
     /// The connection that holds the right, for the work itself. A statement on it that
