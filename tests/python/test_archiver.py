@@ -19,7 +19,8 @@ def close(site: Site) -> None:
     """Close the season, long enough ago for everybody to know."""
     site.sql(
         "UPDATE `tabGame Subscription Season` SET is_active = 0, auto_archive = 1,"
-        " modified = '2026-01-01', end_date = '2026-01-01'"
+        " modified = '2026-01-01', end_date = '2026-01-01' WHERE name = %s",
+        SEASON,
     )
 
 

@@ -229,3 +229,51 @@ async fn rows_that_do_not_agree_keep_everything_and_say_so() {
         assert_archived(&test, OLD, &before).await;
     }
 }
+
+#[tokio::test]
+async fn a_conversion_that_the_server_gives_up_half_way_is_done_again() {
+    let test = TestSite::builder().own_mariadb().build().await;
+    furnish(&test, OLD).await;
+    let site = test.site().await;
+    let before = rows(&test, TRACKER, OLD).await;
+    // The server's own statistics, which DDL changes too, are held by somebody.
+    let mut holder = test.mariadb.root().await.unwrap();
+    let hold = "SELECT COUNT(*) FROM mysql.innodb_table_stats FOR UPDATE";
+    holder.query_drop("START TRANSACTION").await.unwrap();
+    holder.query_drop(hold).await.unwrap();
+    // As such a conversion leaves it: a name, and no table.
+    let left = test
+        .db
+        .get_conn()
+        .await
+        .unwrap()
+        .query_drop(format!(
+            "ALTER TABLE `{TRACKER}` NOWAIT CONVERT PARTITION {} TO TABLE memora_srs_half",
+            partition_of(&test, OLD).await
+        ))
+        .await;
+    assert!(left.is_err());
+    holder.query_drop("ROLLBACK").await.unwrap();
+    let half = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() \
+                AND table_name = 'memora_srs_half'";
+    assert_eq!(count(&test, half).await, 1);
+    // A run that died there.
+    let point = failpoint::fail(&test.name, "archive_step_1");
+    archive(&site, OLD, Method::Convert).await.unwrap_err();
+    drop(point);
+    test.exec(
+        "UPDATE memora_srs_state SET value = JSON_SET(value, '$.detached', 'memora_srs_half') \
+         WHERE name = 'archive:SEASON-2025'",
+        (),
+    )
+    .await;
+    archive(&site, OLD, Method::Convert).await.unwrap();
+    assert_archived(&test, OLD, &before).await;
+    assert_eq!(count(&test, half).await, 0);
+}
+
+async fn partition_of(test: &TestSite, season: &str) -> String {
+    let site = test.site().await;
+    let stats = memora_core::services::partitions::stats(&site, Some(season)).await;
+    stats.unwrap().remove(0).partition_name
+}

@@ -151,6 +151,55 @@ async fn any_name_is_a_seasons_name() {
 }
 
 #[tokio::test]
+async fn the_season_of_the_last_partition_moves_too() {
+    for method in METHODS {
+        let test = TestSite::new().await;
+        let site = test.site().await;
+        let last = "SEASON-DEFAULT";
+        test.add_questions(ANN, last, ROWS, Due::All).await;
+        let before = rows(&test, TRACKER, last).await;
+        let report = archive(&site, last, method).await.unwrap();
+        assert_eq!(report.records_archived, ROWS as u64);
+        assert_eq!(rows(&test, ARCHIVE, last).await, before);
+        assert_eq!(rows(&test, TRACKER, last).await, Vec::<String>::new());
+        assert_eq!(leftovers(&test).await, Vec::<String>::new());
+        restore(&site, last).await.unwrap();
+        assert_eq!(rows(&test, TRACKER, last).await, before);
+        assert_eq!(rows(&test, ARCHIVE, last).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_season_without_rows_or_partition_is_archived_as_well() {
+    for method in METHODS {
+        let test = site().await;
+        let site = test.site().await;
+        test.exec(&format!("DELETE FROM `{TRACKER}` WHERE season = ?"), (OLD,))
+            .await;
+        assert_eq!(
+            archive(&site, OLD, method).await.unwrap().records_archived,
+            0
+        );
+        assert_archived(&test, OLD, &[]).await;
+        restore(&site, OLD).await.unwrap();
+        assert!(has_partition(&test, OLD).await);
+        test.exec(
+            "INSERT INTO `tabGame Subscription Season` (name, season_name) VALUES ('NONE', 'NONE')",
+            (),
+        )
+        .await;
+        assert_eq!(
+            archive(&site, "NONE", method)
+                .await
+                .unwrap()
+                .records_archived,
+            0
+        );
+        assert_archived(&test, "NONE", &[]).await;
+    }
+}
+
+#[tokio::test]
 async fn only_the_seasons_own_schedules_leave_the_cache() {
     let test = site().await;
     let site = test.site().await;

@@ -27,9 +27,10 @@ pub(super) async fn merge(archiving: &mut Archiving<'_>) -> Result<()> {
         let held = archiving.run.held();
         let there = store::detach_late(held, &season, &late, convert).await?;
         archiving.step().await?;
-        if there {
-            merge_table(archiving, &late).await?;
+        if !there {
+            return Ok(());
         }
+        merge_table(archiving, &late).await?;
         store::drop_own(archiving.run.held(), &late).await?;
         archiving.step().await?;
         archiving.note.late = new_table_name(&season, "late");

@@ -107,17 +107,20 @@ fn key_clauses(now: &[Key], wanted: &[Key]) -> Vec<String> {
 }
 
 /// Takes the table into the archive as the season's partition; the server looks at each
-/// row. Done before (the table is gone), nothing happens.
+/// row. Done before (the table is gone, or empty), nothing happens.
 ///
 /// # Errors
 /// `Internal` if the archive has rows of the season already or the server refuses;
 /// `Unavailable` if the archive's lock cannot be had within a minute.
 pub async fn attach(held: &mut Held, table: &str, season: &Season) -> Result<()> {
     let conn = held.conn();
-    if !exists_on(conn, table).await? {
-        return Ok(());
+    if !exists_on(conn, table).await? || !has_rows(conn, table, None).await? {
+        return super::drop_own(held, table).await;
     }
-    drop_empty_partition(conn, season).await?;
+    if partitions::has(conn, ARCHIVE, season.as_str()).await? {
+        exchange(conn, table, season).await?;
+        return super::drop_own(held, table).await;
+    }
     let partitions = partitions::list(conn, ARCHIVE).await?;
     let taken: HashSet<String> = partitions.iter().map(|p| p.name.to_lowercase()).collect();
     let body = format!(
@@ -129,18 +132,8 @@ pub async fn attach(held: &mut Held, table: &str, season: &Season) -> Result<()>
     alter_in_use(conn, ARCHIVE, &body).await
 }
 
-/// Only archiving writes to the archive, one run of a season at a time: what is empty stays
-/// so.
-async fn drop_empty_partition(conn: &mut Conn, season: &Season) -> Result<()> {
-    if has_rows(conn, ARCHIVE, Some(season)).await? {
-        let message = format!("The archive has rows of {season} that nobody expected");
-        return Err(Error::internal(message));
-    }
-    super::drop_partition(conn, ARCHIVE, season).await
-}
-
-/// As [`attach`], where the server cannot convert: the copy and the archive's empty
-/// partition change places. Done before (the table is empty), nothing happens.
+/// As [`attach`], where the server cannot convert: the copy and an empty partition of the
+/// archive change places.
 ///
 /// # Errors
 /// As [`attach`].
@@ -150,17 +143,23 @@ pub async fn become_partition(held: &mut Held, copy: &str, season: &Season) -> R
         return Ok(());
     }
     partitions::ensure_in(conn, ARCHIVE, season.as_str()).await?;
+    exchange(conn, copy, season).await
+}
+
+/// Exchanges the table for the season's partition, which must be empty. Only archiving
+/// writes to the archive, one run of a season at a time: what is empty stays so.
+async fn exchange(conn: &mut Conn, table: &str, season: &Season) -> Result<()> {
     if has_rows(conn, ARCHIVE, Some(season)).await? {
         let message = format!("The archive has rows of {season} that nobody expected");
         return Err(Error::internal(message));
     }
     let Some(partition) = partitions::own_in(conn, ARCHIVE, season.as_str()).await? else {
-        return Err(Error::internal("A partition that was just made is gone"));
+        return Err(Error::internal("A partition that was just there is gone"));
     };
     let body = format!(
         "EXCHANGE PARTITION {} WITH TABLE {}",
         quote_identifier(&partition),
-        quote_identifier(copy)
+        quote_identifier(table)
     );
     alter_in_use(conn, ARCHIVE, &body).await
 }

@@ -49,18 +49,23 @@ pub async fn detach(held: &mut Held, season: &Season, into: &str, convert: bool)
     let conn = held.conn();
     let deadline = Instant::now() + super::PATIENCE;
     loop {
-        if is_detached(conn, into, convert).await? {
+        let there = look(conn, into).await?;
+        if there == There::Rows {
             return Ok(true);
         }
         let Some(partition) = partitions::own_in(conn, TRACKER, season.as_str()).await? else {
-            return Ok(false);
+            return Ok(there == There::Empty);
         };
+        if there == There::Empty {
+            super::retry(
+                conn,
+                into,
+                &format!("DROP TABLE {}", quote_identifier(into)),
+            )
+            .await?;
+        }
         let (partition, table) = (quote_identifier(&partition), quote_identifier(into));
-        let body = if convert {
-            if partitions::list(conn, TRACKER).await?.len() == 1 {
-                // A table must keep one partition.
-                partitions::ensure_in(conn, TRACKER, DEFAULT_SEASON).await?;
-            }
+        let body = if convert && may_lose_one(conn).await? {
             format!("CONVERT PARTITION {partition} TO TABLE {table}")
         } else {
             let like = Definition::of(conn, TRACKER).await?;
@@ -74,24 +79,42 @@ pub async fn detach(held: &mut Held, season: &Season, into: &str, convert: bool)
     }
 }
 
+/// Whether the tracker has a partition to spare, as a table must keep one: that of
+/// [`DEFAULT_SEASON`] is made where the season's is the last.
+async fn may_lose_one(conn: &mut Conn) -> Result<bool> {
+    if partitions::list(conn, TRACKER).await?.len() > 1 {
+        return Ok(true);
+    }
+    partitions::ensure_in(conn, TRACKER, DEFAULT_SEASON).await
+}
+
+/// What there is of a table for detached rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum There {
+    Nothing,
+    Empty,
+    Rows,
+}
+
 /// The engine knows nothing of a table that the server knows.
 const NOT_IN_ENGINE: u16 = 1932;
 
-/// Whether the rows are in their table. Clears away what a conversion left that the server
-/// gave up half-way: a name without a table, while the rows are in the tracker.
-async fn is_detached(conn: &mut Conn, into: &str, convert: bool) -> Result<bool> {
-    if !exists_on(conn, into).await? {
-        return Ok(false);
+/// Clears away what a conversion left that the server gave up half-way: a name without a
+/// table, while the rows are in the tracker.
+async fn look(conn: &mut Conn, table: &str) -> Result<There> {
+    if !exists_on(conn, table).await? {
+        return Ok(There::Nothing);
     }
-    let table = quote_identifier(into);
-    let look: Result<Option<u8>, _> = conn
-        .query_first(format!("SELECT 1 FROM {table} LIMIT 1"))
+    let quoted = quote_identifier(table);
+    let row: Result<Option<u8>, _> = conn
+        .query_first(format!("SELECT 1 FROM {quoted} LIMIT 1"))
         .await;
-    match look {
-        Ok(row) => Ok(convert || row.is_some()),
+    match row {
+        Ok(None) => Ok(There::Empty),
+        Ok(Some(_)) => Ok(There::Rows),
         Err(e) if partitions::code(&e) == Some(NOT_IN_ENGINE) => {
-            super::retry(conn, into, &format!("DROP TABLE {table}")).await?;
-            Ok(false)
+            super::retry(conn, table, &format!("DROP TABLE {quoted}")).await?;
+            Ok(There::Nothing)
         }
         Err(e) => Err(e.into()),
     }
@@ -121,6 +144,8 @@ pub async fn detach_late(
     into: &str,
     convert: bool,
 ) -> Result<bool> {
+    let conn = held.conn();
+    let convert = convert && may_lose_one(conn).await?;
     if convert || has_rows_of(held, season, into).await? {
         return detach(held, season, into, convert).await;
     }

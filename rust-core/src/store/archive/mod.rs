@@ -246,7 +246,10 @@ async fn drop_partition(conn: &mut Conn, table: &str, season: &Season) -> Result
             // A table must keep one partition.
             partitions::ensure_in(conn, table, partitions::DEFAULT_SEASON).await?;
         }
-        let body = format!("DROP PARTITION {}", quote_identifier(&partition));
+        // The last one is emptied instead: it is that of the default season itself.
+        let last = partitions::list(conn, table).await?.len() == 1;
+        let verb = if last { "TRUNCATE" } else { "DROP" };
+        let body = format!("{verb} PARTITION {}", quote_identifier(&partition));
         if once(conn, table, &alter_without_wait(table, &body), deadline).await? {
             return Ok(());
         }
