@@ -110,11 +110,11 @@ def handle(class_name: str):
 	return getattr(module(), class_name)(frappe.local.site, frappe.local.sites_path)
 
 
-def call(class_name: str, method: str, *args, **kwargs):
+def call(class_name: str, name: str, /, *args, **kwargs):
 	"""Call a method of one of the engine's classes for the site at hand; Frappe's errors."""
 	target = handle(class_name)
 	with errors():
-		return getattr(target, method)(*args, **kwargs)
+		return getattr(target, name)(*args, **kwargs)
 
 
 @contextmanager

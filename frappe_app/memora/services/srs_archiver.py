@@ -216,7 +216,7 @@ def run(function: str, kwargs: dict) -> dict:
 		raise
 
 
-def _telling(season, method, *args, **kwargs) -> dict:
+def _telling(season, name, /, *args, **kwargs) -> dict:
 	"""Run long work of the engine, telling Desk."""
 	last = 0
 
@@ -229,7 +229,7 @@ def _telling(season, method, *args, **kwargs) -> dict:
 	# An open transaction that has read the table of schedules would be in the engine's way.
 	frappe.db.commit()
 	try:
-		report = engine.call(CLASS, method, *args, progress=tell, **kwargs)
+		report = engine.call(CLASS, name, *args, progress=tell, **kwargs)
 	except Exception as e:
 		_publish(season, status="failed", error=str(e))
 		raise
