@@ -206,7 +206,7 @@ async fn alter_in_use(conn: &mut Conn, table: &str, body: &str) -> Result<()> {
 
 /// Not `ALTER TABLE … NOWAIT`: that does not wait within InnoDB either, where other DDL and
 /// the server's own statistics are in the way for moments. Half-way through, that is: what
-/// is then left of a conversion is a table without rows ([`detach`] clears it away), of a
+/// is then left of a conversion is a table without rows ([`detach()`] clears it away), of a
 /// dropped partition a file that keeps another of its name from being made.
 fn alter_without_wait(table: &str, body: &str) -> String {
     format!(
