@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use memora_benches::crowd::{self, Size};
 use memora_benches::{SEASON, machine, runtime};
 use memora_core::services::rebuild::{self, Options};
 use memora_core::store::load::many;
@@ -21,7 +22,6 @@ use memora_core::types::{Player, Season};
 use memora_tests::load::{self, Latencies};
 use memora_tests::programs::{self, Start, released_binary};
 use memora_tests::questions::question_id;
-use memora_tests::servers::MariaDbOptions;
 use memora_tests::{Http, Sidecar, Student, TestSite};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
@@ -122,31 +122,13 @@ async fn run(bench: &Bench) -> Result<()> {
 }
 
 async fn furnish(bench: &Bench) -> Result<(TestSite, Vec<Student>)> {
-    let test = TestSite::builder()
-        .own_mariadb_with(MariaDbOptions {
-            buffer_pool_mb: bench.buffer_pool,
-            log_file_mb: 512,
-            ..MariaDbOptions::default()
-        })
-        .own_cache()
-        .own_queue()
-        .try_build()
-        .await?;
-    test.add_season(SEASON).await;
-    let names: Vec<String> = (0..bench.students)
-        .map(|n| format!("student-{n:06}@example.com"))
-        .collect();
-    let students = test.add_students(&names).await;
-    let mut root = test.mariadb.root().await?;
-    // Nothing of this is to outlive a crash.
-    let sync = |n| format!("SET GLOBAL innodb_flush_log_at_trx_commit = {n}");
-    root.query_drop(sync(0)).await?;
-    test.add_questions_to_all(&students, SEASON, bench.questions, 100)
-        .await;
-    root.query_drop(sync(1)).await?;
-    test.exec("ANALYZE TABLE `tabPlayer Memory Tracker`", ())
-        .await;
-    Ok((test, students))
+    crowd::furnish(Size {
+        students: bench.students,
+        questions: bench.questions,
+        due: 100,
+        buffer_pool_mb: bench.buffer_pool,
+    })
+    .await
 }
 
 /// Forgets the schedules; sessions stay.

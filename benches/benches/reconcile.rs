@@ -11,15 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use memora_benches::{SEASON, machine, runtime, season};
+use memora_benches::crowd::{self, Size};
+use memora_benches::{machine, runtime, season};
 use memora_core::services::fill;
-use memora_core::types::Player;
 use memora_tests::load;
 use memora_tests::programs::{Start, released_binary};
 use memora_tests::questions::question_id;
-use memora_tests::servers::MariaDbOptions;
 use memora_tests::{Http, Sidecar, Student, TestSite, Worker};
-use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -184,42 +182,21 @@ async fn request(
 }
 
 async fn furnish(options: &Reconcile) -> Result<(TestSite, Vec<Student>)> {
-    let test = TestSite::builder()
-        .own_mariadb_with(MariaDbOptions {
-            buffer_pool_mb: options.buffer_pool,
-            log_file_mb: 512,
-            ..MariaDbOptions::default()
-        })
-        .own_cache()
-        .own_queue()
-        .try_build()
-        .await?;
-    test.add_season(SEASON).await;
-    let names: Vec<String> = (0..options.students)
-        .map(|n| format!("student-{n:06}@example.com"))
-        .collect();
-    let students = test.add_students(&names).await;
-    let mut root = test.mariadb.root().await?;
-    // Nothing of this is to outlive a crash.
-    root.query_drop("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
-        .await?;
-    test.add_questions_to_all(&students, SEASON, options.questions, 100)
-        .await;
-    root.query_drop("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
-        .await?;
-    test.exec("ANALYZE TABLE `tabPlayer Memory Tracker`", ())
-        .await;
+    let (test, students) = crowd::furnish(Size {
+        students: options.students,
+        questions: options.questions,
+        due: 100,
+        buffer_pool_mb: options.buffer_pool,
+    })
+    .await?;
     let site = test.site().await;
     let mut filling = tokio::task::JoinSet::new();
-    for name in names {
+    for student in &students {
         if filling.len() >= 4 {
             filling.join_next().await.context("a fill")???;
         }
-        let site = site.clone();
-        filling.spawn(async move {
-            let player = Player::stored(name);
-            fill::run(&site, &player, &season(), &[]).await
-        });
+        let (site, player) = (site.clone(), student.player());
+        filling.spawn(async move { fill::run(&site, &player, &season(), &[]).await });
     }
     while let Some(filled) = filling.join_next().await {
         filled??;

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use memora_benches::crowd::{self, Size};
 use memora_benches::{SEASON, machine, runtime};
 use memora_tests::load::{self, Latencies};
 use memora_tests::programs::{Start, released_binary};
 use memora_tests::questions::{SUBJECTS, question_id};
-use memora_tests::servers::MariaDbOptions;
 use memora_tests::{Http, Sidecar, Student, TestSite};
 use mysql_async::prelude::Queryable;
 use serde_json::Value;
@@ -199,32 +199,13 @@ async fn run(stampede: &Stampede) -> Result<()> {
 
 /// Students and their rows.
 async fn furnish(stampede: &Stampede) -> Result<(TestSite, Vec<Student>)> {
-    let test = TestSite::builder()
-        .own_mariadb_with(MariaDbOptions {
-            buffer_pool_mb: stampede.buffer_pool,
-            log_file_mb: 512,
-            ..MariaDbOptions::default()
-        })
-        .own_cache()
-        .own_queue()
-        .try_build()
-        .await?;
-    test.add_season(SEASON).await;
-    let names: Vec<String> = (0..stampede.students)
-        .map(|n| format!("student-{n:06}@example.com"))
-        .collect();
-    let students = test.add_students(&names).await;
-    let mut root = test.mariadb.root().await?;
-    // Nothing of this is to outlive a crash.
-    root.query_drop("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
-        .await?;
-    test.add_questions_to_all(&students, SEASON, stampede.questions, stampede.due)
-        .await;
-    root.query_drop("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
-        .await?;
-    test.exec("ANALYZE TABLE `tabPlayer Memory Tracker`", ())
-        .await;
-    Ok((test, students))
+    crowd::furnish(Size {
+        students: stampede.students,
+        questions: stampede.questions,
+        due: stampede.due,
+        buffer_pool_mb: stampede.buffer_pool,
+    })
+    .await
 }
 
 /// The students, and what they were told.

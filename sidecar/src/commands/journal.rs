@@ -1,14 +1,9 @@
 //! `memora-srs journal list|show|retry|dismiss`.
 
-use std::io::Write;
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
 use memora_core::services::journal::{self, Changed, Entry, Filter, State, Whole};
-use memora_core::services::{Site, Sites};
-use serde::Serialize;
 
-use crate::cli::Bench;
+use super::long::Common;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -45,18 +40,6 @@ enum Action {
     /// Give up submissions that are not applied, for good: their answers go to Frappe's
     /// Error Log, titled `SRSPersistenceService`.
     Dismiss(Change),
-}
-
-#[derive(Debug, Args)]
-struct Common {
-    #[command(flatten)]
-    bench: Bench,
-    /// The site.
-    #[arg(long, value_name = "NAME")]
-    site: String,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -140,23 +123,6 @@ impl Journal {
                 Action::Dismiss(command) => command.run(true).await,
             }
         })
-    }
-}
-
-impl Common {
-    async fn site(&self) -> anyhow::Result<Arc<Site>> {
-        Ok(Sites::new(&self.bench.sites_path).get(&self.site).await?)
-    }
-
-    /// JSON, or text for people.
-    fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        if self.json {
-            writeln!(out, "{}", serde_json::to_string_pretty(value)?)?;
-        } else {
-            writeln!(out, "{}", text())?;
-        }
-        Ok(())
     }
 }
 
