@@ -2,6 +2,7 @@
 
 import json
 import time
+from unittest.mock import patch
 
 import frappe
 from frappe.desk import reportview
@@ -35,28 +36,34 @@ class TestJournal(MemoraTestCase):
 	def setUp(self):
 		super().setUp()
 		self.ann = self.student()
-		# Without a job, which a worker of the bench would run.
+		self.name = self.given_up("given-up")
+
+	def given_up(self, submission_id):
+		"""A submit that failed for good, without a job, which a worker of the bench would run; its name."""
 		frappe.db.sql(
 			"""INSERT INTO memora_srs_journal (player, submission_id, attempt, fingerprint, season,
 			payload, state, tries, error, next_try_at)
-			VALUES (%s, 'given-up', %s, %s, %s, %s, 'failed', 12, 'no room', '9999-12-31')""",
-			(self.ann, b"a" * 16, b"f" * 32, self.season, json.dumps(payload())),
+			VALUES (%s, %s, %s, %s, %s, %s, 'failed', 12, 'no room', '9999-12-31')""",
+			(self.ann, submission_id, b"a" * 16, b"f" * 32, self.season, json.dumps(payload())),
 		)
 		frappe.db.commit()
-		self.name = f"given-up:{self.ann}"
+		return f"{submission_id}:{self.ann}"
 
 	def state(self):
 		return srs_journal.journal_show(self.ann, "given-up")["state"]
 
 	def listed(self, **filters):
-		"""The list as Desk asks for it."""
-		wanted = [[DOCTYPE, field, "=", value] for field, value in filters.items()]
+		"""The list with these values, as Desk asks for it."""
+		return self.found([[DOCTYPE, field, "=", value] for field, value in filters.items()])
+
+	def found(self, filters, page_length=20):
+		"""The list, and how long it is in all, as Desk asks for it."""
 		frappe.local.form_dict = frappe._dict(
 			doctype=DOCTYPE,
 			fields=json.dumps([f"`tab{DOCTYPE}`.`name`"]),
-			filters=json.dumps(wanted),
+			filters=json.dumps(filters),
 			start=0,
-			page_length=20,
+			page_length=page_length,
 		)
 		return reportview.get_list(), reportview.get_count()
 
@@ -72,6 +79,30 @@ class TestJournal(MemoraTestCase):
 		for name in (f"none:{self.ann}", "nonsense"):
 			with self.refused(frappe.DoesNotExistError):
 				frappe.get_doc(DOCTYPE, name)
+
+	def test_the_list_is_found_by_what_desk_sends(self):
+		ann = [DOCTYPE, "player", "=", self.ann]
+		for filters, count in (
+			([ann, [DOCTYPE, "submission_id", "like", "%given-up%"]], 1),
+			([ann, [DOCTYPE, "submission_id", "like", "%given%"]], 0),
+			([ann, [DOCTYPE, "season", "=", self.season], [DOCTYPE, "state", "in", "failed,late"]], 1),
+			({"player": self.ann, "state": ["=", "failed"]}, 1),
+			({"player": self.ann, "state": "late"}, 0),
+			([[DOCTYPE, "name", "=", self.name]], 1),
+		):
+			rows, counted = self.found(filters)
+			self.assertEqual((len(rows), counted), (count, count), filters)
+		self.assertEqual(len(frappe.get_all(DOCTYPE, filters={"player": self.ann, "state": "failed"})), 1)
+		for field, operator in (("player", "like"), ("tries", "="), ("state", "!=")):
+			with self.refused(frappe.ValidationError, field, operator):
+				self.found([[DOCTYPE, field, operator, "1"]])
+
+	def test_a_long_list_comes_in_pieces(self):
+		names = [self.name, *(self.given_up(f"given-up-{number}") for number in range(4))]
+		with patch.object(desk, "MOST", 2):
+			for page_length, shown in ((20, names), (3, names[:3])):
+				rows, count = self.found({"player": self.ann}, page_length)
+				self.assertEqual(([row["name"] for row in rows], count), (shown, 5))
 
 	def test_a_submit_is_retried_and_applied_by_the_next_sweep(self):
 		self.assertEqual(desk.retry(json.dumps([self.name])), 1)

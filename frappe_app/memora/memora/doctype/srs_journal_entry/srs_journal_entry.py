@@ -9,14 +9,17 @@ import json
 import frappe
 from frappe import _
 from frappe.model.document import Document
-from frappe.utils import cint, convert_utc_to_system_timezone, make_filter_dict
+from frappe.utils import cint, convert_utc_to_system_timezone
 
 from memora.services import srs_journal
 
 DOCTYPE = "SRS Journal Entry"
 
-# What the list can be filtered by, one value each.
+# What the list can be filtered by beside the state, one value each.
 FIELDS = ("player", "season", "submission_id")
+
+# Rows that the engine lists in one call.
+MOST = 1000
 
 
 class SRSJournalEntry(Document):
@@ -34,11 +37,16 @@ class SRSJournalEntry(Document):
 		"""Rows as the list view asks for them, unapplied ones oldest first."""
 		_administrators_only()
 		args = frappe._dict(args)
-		rows = srs_journal.journal_list(
-			start=cint(args.start or args.limit_start),
-			limit=min(cint(args.page_length or args.limit_page_length) or 20, 1000),
-			**_which(args.filters),
-		)
+		start = cint(args.start or args.limit_start)
+		wanted = cint(args.page_length or args.limit_page_length) or 20
+		which = _which(args.filters)
+		rows = []
+		while len(rows) < wanted:
+			limit = min(wanted - len(rows), MOST)
+			piece = srs_journal.journal_list(start=start + len(rows), limit=limit, **which)
+			rows += piece
+			if len(piece) < limit:
+				break
 		return [_shown(row) for row in rows]
 
 	@staticmethod
@@ -111,8 +119,10 @@ def _key(name):
 def _which(filters) -> dict:
 	"""The engine's filter for Desk's. Raises ValidationError (417) for what it cannot do."""
 	which = {}
-	for field, condition in make_filter_dict(filters or []).items():
-		operator, value = condition if isinstance(condition, (list, tuple)) else ("=", condition)
+	for field, operator, value in _conditions(filters):
+		if field == "submission_id" and operator == "like":
+			# Desk's way to look for a text. An id is random: who looks for one has all of it.
+			operator, value = "=", str(value).strip("%")
 		if field == "state" and operator in ("=", "in"):
 			states = value.split(",") if isinstance(value, str) else value
 			which["states"] = [state.strip() for state in states if state and state.strip()]
@@ -123,6 +133,19 @@ def _which(filters) -> dict:
 		else:
 			frappe.throw(_("The journal cannot be filtered by {0} {1}").format(field, operator))
 	return which
+
+
+def _conditions(filters):
+	"""Field, operator and value of each condition, from both shapes that Desk sends: list and dict."""
+	if isinstance(filters, dict):
+		for field, condition in filters.items():
+			operator, value = condition if isinstance(condition, (list, tuple)) else ("=", condition)
+			yield field, operator.lower(), value
+		return
+	for condition in filters or []:
+		# The DocType may stand before them, and what Desk adds after them.
+		field, operator, value = condition[1:4] if len(condition) > 3 else condition
+		yield field, operator.lower(), value
 
 
 def _shown(row) -> dict:
