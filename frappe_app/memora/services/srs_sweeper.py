@@ -38,6 +38,14 @@ def enqueue_sweep() -> None:
 	frappe.enqueue("memora.services.srs_sweeper.sweep", queue="default", timeout=TIMEOUT, job_id=JOB, **once)
 
 
+def sweep_soon() -> None:
+	"""Queue a sweep for somebody who waits; where the queue is away, the scheduler's comes later."""
+	try:
+		enqueue_sweep()
+	except RedisError:
+		frappe.logger("memora").warning("no sweep could be queued", exc_info=True)
+
+
 def sweep() -> int:
 	"""Apply overdue reviews of this site, and delete what is past its retention.
 

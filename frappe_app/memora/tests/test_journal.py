@@ -6,11 +6,12 @@ from unittest.mock import patch
 
 import frappe
 from frappe.desk import reportview
+from redis.exceptions import RedisError
 
 from memora.memora.doctype.srs_journal_entry import srs_journal_entry as desk
 from memora.services import srs_journal
 from memora.services.srs_persistence import SRSPersistenceService
-from memora.tests.real_site import MemoraTestCase
+from memora.tests.real_site import MemoraTestCase, wait_until
 
 DOCTYPE = "SRS Journal Entry"
 
@@ -104,6 +105,17 @@ class TestJournal(MemoraTestCase):
 				rows, count = self.found({"player": self.ann}, page_length)
 				self.assertEqual(([row["name"] for row in rows], count), (shown, 5))
 
+	def test_a_retry_queues_a_sweep(self):
+		with patch("frappe.enqueue") as enqueue:
+			self.assertEqual(desk.retry([self.name]), 1)
+			self.assertEqual(enqueue.call_args.args, ("memora.services.srs_sweeper.sweep",))
+			enqueue.side_effect = RedisError("away")
+			self.assertEqual(desk.retry([self.name]), 1)
+			enqueue.reset_mock()
+			self.assertEqual(desk.retry([f"none:{self.ann}"]), 0)
+			enqueue.assert_not_called()
+		self.assertEqual(self.state(), "pending")
+
 	def test_a_submit_is_retried_and_applied_by_the_next_sweep(self):
 		self.assertEqual(desk.retry(json.dumps([self.name])), 1)
 		self.assertEqual(self.state(), "pending")
@@ -113,7 +125,8 @@ class TestJournal(MemoraTestCase):
 		)
 		frappe.db.commit()
 		SRSPersistenceService().sweep()
-		self.assertEqual(set(self.rows(self.ann)), {"q"})
+		# Or the sweep that was queued, in a worker of the bench.
+		wait_until(lambda: set(self.rows(self.ann)) == {"q"}, "the answer is in the table")
 
 	def test_a_dismissed_submit_is_in_the_error_log(self):
 		self.assertEqual(desk.dismiss([self.name]), 1)

@@ -11,7 +11,7 @@ from frappe import _
 from frappe.model.document import Document
 from frappe.utils import cint, convert_utc_to_system_timezone
 
-from memora.services import srs_journal
+from memora.services import srs_journal, srs_sweeper
 
 DOCTYPE = "SRS Journal Entry"
 
@@ -78,8 +78,11 @@ class SRSJournalEntry(Document):
 
 @frappe.whitelist(methods=["POST"])
 def retry(names):
-	"""Have these rows tried again by the next sweep; System Manager only. Returns how many."""
-	return _change(srs_journal.journal_retry, names)
+	"""Have these rows tried again by a sweep, which is queued; System Manager only. Returns how many."""
+	changed = _change(srs_journal.journal_retry, names)
+	if changed:
+		srs_sweeper.sweep_soon()
+	return changed
 
 
 @frappe.whitelist(methods=["POST"])
