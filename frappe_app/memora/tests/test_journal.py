@@ -105,6 +105,16 @@ class TestJournal(MemoraTestCase):
 				rows, count = self.found({"player": self.ann}, page_length)
 				self.assertEqual(([row["name"] for row in rows], count), (shown, 5))
 
+	def test_the_workspace_counts_what_failed(self):
+		(shortcut,) = (
+			row
+			for row in frappe.get_doc("Workspace", "Memora SRS").shortcuts
+			if row.label == "Failed Batches"
+		)
+		self.assertEqual(shortcut.link_to, DOCTYPE)
+		filters = {**json.loads(shortcut.stats_filter), "player": self.ann}
+		self.assertEqual(self.found(filters)[1], 1)
+
 	def test_a_retry_queues_a_sweep(self):
 		with patch("frappe.enqueue") as enqueue:
 			self.assertEqual(desk.retry([self.name]), 1)
