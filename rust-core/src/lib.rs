@@ -21,6 +21,7 @@
 //! | [`spool`] | submits on this host's disk until the journal has them |
 //! | [`servers`] | connections to Redis and MariaDB, nothing else |
 //! | [`pickle`] | Python's pickle format, for plain data only |
+//! | [`metrics`] | what this process counts, and its names |
 //! | `failpoint` | places where a test stops or kills an operation |
 //!
 //! # Rules
@@ -35,6 +36,7 @@ pub mod config;
 pub mod error;
 pub mod failpoint;
 pub mod frappe;
+pub mod metrics;
 pub mod pickle;
 pub mod queue;
 pub mod schedule_cache;

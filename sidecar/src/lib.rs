@@ -19,6 +19,7 @@
 //! | parse, serve, respond | `handlers` |
 //! | the request's name for Frappe's monitor | `monitor` |
 //! | envelope, JSON and cookies, as Frappe writes them | `respond`, `json` |
+//! | what operators measure, on an address of its own | `metrics` |
 //! | error → status | `error`, the only place |
 
 pub mod cli;
@@ -28,6 +29,7 @@ mod extract;
 mod handlers;
 mod json;
 mod login;
+mod metrics;
 mod middleware;
 mod monitor;
 mod respond;

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, Request, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use memora_core::Error;
 use memora_core::config::FrappeVersion;
+use memora_core::metrics::{Answered, Asked, metrics};
 use memora_core::types::SubmissionId;
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -39,6 +40,7 @@ pub(crate) async fn observe(
     let method = request.method().clone();
     let route = router::route(&method, request.uri().path());
     let span = tracing::info_span!("request", request_id = id);
+    let in_flight = InFlight::new();
     let work = async move {
         let answer = dispatch(&app, route, request).await;
         drop(alive);
@@ -51,16 +53,39 @@ pub(crate) async fn observe(
             let error = Error::internal("the request's task panicked");
             span.in_scope(|| envelope(route).failure(error.into()))
         });
+    drop(in_flight);
+    let (operation, status) = (operation(route), answer.status().as_u16());
+    let took = started.elapsed().as_secs_f64();
+    let answered = Answered { operation, status };
+    metrics().http_requests.get_or_create(&answered).inc();
+    let asked = Asked { operation };
+    metrics().http_seconds.get_or_create(&asked).observe(took);
     tracing::info!(
         parent: &span,
         %method,
-        operation = operation(route),
-        status = answer.status().as_u16(),
+        operation,
+        status,
         declined = answer.headers().get(DECLINE).and_then(|v| v.to_str().ok()),
-        duration_ms = started.elapsed().as_secs_f64() * 1e3,
+        duration_ms = took * 1e3,
         "request answered"
     );
     answer
+}
+
+/// Counts a request for as long as it is answered, also where its client hangs up.
+struct InFlight;
+
+impl InFlight {
+    fn new() -> Self {
+        metrics().http_in_flight.inc();
+        Self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        metrics().http_in_flight.dec();
+    }
 }
 
 async fn dispatch(app: &App, route: Route, request: Request<Incoming>) -> Answer {
@@ -122,7 +147,7 @@ fn envelope(route: Route) -> Envelope {
     }
 }
 
-/// The route for the log: never the path, which anybody can write.
+/// The route for log and metrics: never the path, which anybody can write.
 fn operation(route: Route) -> &'static str {
     match route {
         Route::Health => "healthz",

@@ -18,6 +18,7 @@ mod interleavings;
 mod journal;
 mod limits;
 mod manage;
+mod metrics;
 mod migrate;
 mod monitor;
 mod outages;

@@ -129,6 +129,21 @@ impl Producer {
         }
     }
 
+    /// How many jobs wait in the queue that ours go to, whoever's they are.
+    ///
+    /// # Errors
+    /// `Unavailable` if the queue's Redis is away.
+    pub async fn depth(&self) -> Result<u64> {
+        let mut pipeline = redis::pipe();
+        pipeline.llen(&self.wanted.list);
+        if self.otherwise.is_some() {
+            // Jobs of ours in a queue that others use, too.
+            pipeline.zcard(&self.waiting);
+        }
+        let lengths: Vec<u64> = self.redis.pipeline(&pipeline).await?;
+        Ok(lengths.iter().sum())
+    }
+
     /// The id of the job that applies this submission, queued or not.
     pub fn job_id(&self, submission: &Submission) -> String {
         let key = &submission.key;

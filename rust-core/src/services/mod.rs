@@ -9,6 +9,7 @@ pub mod archive;
 pub mod bounded;
 pub mod clear;
 pub mod fill;
+pub mod gauges;
 mod handoff;
 pub mod housekeeping;
 pub mod journal;

@@ -9,10 +9,11 @@ use anyhow::Context;
 use clap::Args;
 use memora_core::services::{Sites, housekeeping, upkeep};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use super::stop_signal;
 use crate::cli::{Bench, Threads};
-use crate::server;
+use crate::{metrics, server};
 
 /// How often journals are looked through, where workers do it all the time.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -24,6 +25,10 @@ pub(crate) struct Serve {
     /// Address to listen on; port 0 takes a free one. The address in use is printed.
     #[arg(long, default_value = "127.0.0.1:8765", value_name = "ADDRESS:PORT")]
     bind: SocketAddr,
+    /// Also serve `/metrics` for Prometheus, on this address; port 0 takes a free one. It
+    /// needs no login: let nothing but Prometheus reach it.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_bind: Option<SocketAddr>,
     /// Connections at once.
     #[arg(long, value_name = "N", default_value_t = server::Options::default().max_connections)]
     max_connections: usize,
@@ -60,10 +65,27 @@ impl Serve {
             let name = format!("sidecar-{}", std::process::id());
             tokio::spawn(async move { housekeeping::run(&sites, &[], &name, HOUSEKEEPING).await })
         };
+        let metrics = self.metrics(&sites).await?;
         let upkeep = tokio::spawn(upkeep::run(sites.clone()));
         server::run(listener, sites, options, stop).await;
         housekeeping.abort();
         upkeep.abort();
+        if let Some(metrics) = metrics {
+            metrics.abort();
+        }
         Ok(())
+    }
+
+    /// Serves the metrics, if they are wanted.
+    async fn metrics(&self, sites: &Arc<Sites>) -> anyhow::Result<Option<JoinHandle<()>>> {
+        let Some(bind) = self.metrics_bind else {
+            return Ok(None);
+        };
+        let listener = TcpListener::bind(bind)
+            .await
+            .with_context(|| format!("--metrics-bind {bind}"))?;
+        let address = listener.local_addr()?;
+        writeln!(std::io::stdout(), "metrics on http://{address}/metrics")?;
+        Ok(Some(tokio::spawn(metrics::run(listener, sites.clone()))))
     }
 }

@@ -29,6 +29,7 @@ pub(crate) use self::outage::deliver;
 use self::shared_file::{SharedFile, Words};
 use super::{Site, schedule};
 use crate::config::{SiteConfig, site_folder};
+use crate::metrics::{Outcome, metrics};
 use crate::queue::{HostLimits, OutageBoard};
 use crate::servers::redis::RedisLink;
 use crate::types::{Player, UtcMicros};
@@ -64,7 +65,13 @@ pub(super) async fn admit(site: &Site, player: &Player) -> Result<()> {
     if is_outage(site) {
         outage::began(site).await;
     }
-    count(site, player, millis(UtcMicros::now())).await
+    let admitted = count(site, player, millis(UtcMicros::now())).await;
+    let outcome = match admitted {
+        Ok(()) => Outcome::Degraded,
+        Err(_) => Outcome::Limited,
+    };
+    metrics().safe_mode_read(&site.config.site, outcome);
+    admitted
 }
 
 /// Asked before anybody looks up who reads: in Safe Mode, once all together have read
@@ -84,6 +91,7 @@ pub fn gate(site: &Site) -> Result<()> {
         .counters()
         .all_left(limits, now)
         .map_err(limits::refused)
+        .inspect_err(|_| metrics().safe_mode_read(&site.config.site, Outcome::Limited))
 }
 
 /// Looks, without a read, whether there is an outage to tell of, or its end. For who looks

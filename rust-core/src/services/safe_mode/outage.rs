@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout};
 use super::counters::{Counters, Word};
 use super::limits::millis;
 use super::shared_file::Words;
+use crate::metrics::metrics;
 use crate::queue::{Event, OutageBoard, Requeued, Telling};
 use crate::services::Site;
 use crate::types::UtcMicros;
@@ -93,6 +94,7 @@ pub(super) async fn began(site: &Site) {
             site = site.config.site,
             "The Redis with the schedules is away: reads come from the table, within limits"
         );
+        metrics().safe_mode_outage(&site.config.site);
         notices.try_now();
     }
     deliver_from(site, &words).await;

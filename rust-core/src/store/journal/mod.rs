@@ -124,6 +124,33 @@ pub async fn overdue(db: &MariaDb, seconds: u32, limit: u32) -> Result<Vec<Submi
     found.into_iter().map(|mut row| key(&mut row)).collect()
 }
 
+/// What is not applied yet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backlog {
+    /// Rows still on their way.
+    pub pending: u64,
+    /// Rows that were given up and wait for an operator.
+    pub failed: u64,
+    /// Age of the oldest row on its way, in seconds.
+    pub oldest_s: Option<f64>,
+}
+
+/// Counts what is not applied yet.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn backlog(db: &MariaDb) -> Result<Backlog> {
+    let mut conn = db.conn().await?;
+    let row: Option<(u64, u64, Option<f64>)> =
+        conn.query_first(include_str!("backlog.sql")).await?;
+    let (pending, failed, oldest_s) = row.unwrap_or_default();
+    Ok(Backlog {
+        pending,
+        failed,
+        oldest_s,
+    })
+}
+
 /// Keys of rows of this season that are not applied, whatever their state, oldest first.
 ///
 /// # Errors
