@@ -418,7 +418,7 @@ impl Archiving<'_> {
         }
         Ok(Some(format!(
             "{} rows with checksum {}:{} were {} rows with checksum {}:{}",
-            after.rows, after.sum, after.xor, before.rows, before.sum, before.xor
+            after.rows, after.first, after.second, before.rows, before.first, before.second
         )))
     }
 

@@ -1,8 +1,11 @@
--- Count and checksum of rows, which do not depend on their order.
--- {columns}: the columns as text, {table}, {season}: a literal, {range}: which keys
+-- Count and checksums of rows, which do not depend on their order. A row that is too long for
+-- a CRC has NULL, and its mark is missing in the sum.
+-- {first}, {second}: columns as text, {mark}: more than all CRCs together, {table},
+-- {season}: a literal, {range}: which keys
 -- Parameters: those of {range}
--- Out: rows, rows with a checksum, sum and exclusive or of the checksums
-SELECT COUNT(*), COUNT(crc), CAST(COALESCE(SUM(crc), 0) AS UNSIGNED), BIT_XOR(crc)
-FROM (SELECT CRC32(CONCAT_WS(x'1f', {columns})) AS crc
-      FROM {table} FORCE INDEX (PRIMARY)
-      WHERE season = {season} AND {range}) AS summed
+-- Out: rows, sums of the marked checksums
+SELECT COUNT(*),
+       CAST(COALESCE(SUM(CRC32(CONCAT_WS(x'1f', {first})) + {mark}), 0) AS CHAR),
+       CAST(COALESCE(SUM(CRC32(CONCAT_WS(x'1f', {second})) + {mark}), 0) AS CHAR)
+FROM {table} FORCE INDEX (PRIMARY)
+WHERE season = {season} AND {range}
