@@ -3,8 +3,9 @@
 //!
 //! A released sidecar and a released worker serve them, 200 requests a second at planned
 //! times, half of them submits; first alone, then beside `memora-srs archive`, verification
-//! included. The promises: under 40 s by conversion, under 5 minutes by copy; P99 < 100 ms
-//! and no request over 500 ms meanwhile.
+//! included. Before that, partitions for new seasons are made in the same table. The
+//! promises: a partition in under 1 s; archived in under 40 s by conversion, under 5 minutes
+//! by copy; P99 < 100 ms and no request over 500 ms meanwhile.
 
 use std::io::{Write, stdout};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ const READ: &str = "/api/method/memora.api.reviews.get_review_session?limit=20";
 const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
 /// The season that is archived.
 const OLD: &str = "SEASON-2025";
+/// Seasons that get a partition, one after the other.
+const NEW_SEASONS: usize = 10;
 /// Students who are served meanwhile.
 const STUDENTS: usize = 200;
 /// Answers of a submit.
@@ -89,6 +92,8 @@ async fn run(archive: &Archive) -> Result<()> {
 
     let idle_for = Duration::from_secs(archive.idle);
     let idle = beside(&crowd, archive.rate, sleep(idle_for)).await.1;
+    let (made, creating) = beside(&crowd, archive.rate, partitions(&test, &start)).await;
+    let made = Latencies::new(made?);
     let command = start.args(&[
         "--season",
         OLD,
@@ -121,10 +126,19 @@ async fn run(archive: &Archive) -> Result<()> {
     )?;
     writeln!(
         out,
+        "{NEW_SEASONS} partitions made, one command each: {made}"
+    )?;
+    writeln!(
+        out,
         "| students (ms) | answered | failed | P50 | P99 | max | latest start |"
     )?;
     writeln!(out, "|---|---:|---:|---:|---:|---:|---:|")?;
-    for (name, reports) in [("alone", idle), ("meanwhile", busy)] {
+    let all = [
+        ("alone", idle),
+        ("while partitions are made", creating),
+        ("while the season is archived", busy),
+    ];
+    for (name, reports) in all {
         let all = Latencies::of_all(reports.iter().map(|r| &r.latencies));
         let failed: u64 = reports.iter().map(|r| r.failed + r.unanswered).sum();
         let late = reports
@@ -187,6 +201,29 @@ async fn furnish(archive: &Archive) -> Result<(TestSite, Vec<Student>)> {
             .await;
     }
     Ok((test, students))
+}
+
+/// Makes a partition for each of some new seasons; the microseconds that each command took.
+async fn partitions(test: &TestSite, start: &Start) -> Result<Vec<u64>> {
+    let mut took = Vec::new();
+    for n in 0..NEW_SEASONS {
+        let season = format!("SEASON-NEW-{n}");
+        test.exec(
+            "INSERT INTO `tabGame Subscription Season` (name, creation, modified, owner, \
+             modified_by, season_name, title, start_date, end_date, is_active) \
+             VALUES (?, NOW(6), NOW(6), 'Administrator', 'Administrator', ?, ?, \
+             '2030-01-01', '2030-12-31', 0)",
+            (&season, &season, &season),
+        )
+        .await;
+        let command = start.clone().args(&["--season", &season, "--json"]);
+        let began = Instant::now();
+        let report = programs::run_in(test, &command, "partition", "create").await?;
+        took.push(began.elapsed().as_micros() as u64);
+        let report: Value = serde_json::from_str(&report).context("the report")?;
+        ensure!(report["created"] == true, "{report}");
+    }
+    Ok(took)
 }
 
 /// Runs `work` beside the load; what came of it, and of each second of the load.
