@@ -219,7 +219,7 @@ impl Archiving<'_> {
     }
 
     pub(super) fn says(&self, phase: &'static str, done: u64, total: u64) {
-        (self.tell)(Progress { phase, done, total });
+        (self.tell)(Progress::new(phase, done, total));
     }
 
     pub(super) async fn step(&self) -> Result<()> {
@@ -476,11 +476,7 @@ async fn watched(
         }
         // Without an answer there are no percents, nothing worse.
         if let Ok(Some(percent)) = store::percent_done(db, id).await {
-            tell(Progress {
-                phase: "indexing",
-                done: percent,
-                total: 100,
-            });
+            tell(Progress::new("indexing", percent, 100));
         }
     }
 }
