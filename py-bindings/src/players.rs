@@ -22,6 +22,18 @@ impl Players {
         SiteRef::new(site, sites_path).map(Self)
     }
 
+    /// Make sure that Users may be renamed or merged now.
+    ///
+    /// To be asked from the ``before_rename`` hook of User when it has read the tracker in
+    /// Frappe's own transaction.
+    ///
+    /// Raises UnavailableError while a season is on its way into the archive or back, or if
+    /// MariaDB is away.
+    fn check_rename(&self, py: Python<'_>) -> PyResult<()> {
+        self.0
+            .run(py, async |site| players::check_rename(&site).await)
+    }
+
     /// Give the statements that let Frappe merge the User ``old`` into ``new``.
     ///
     /// Each is SQL with ``%s`` and its parameters, for ``frappe.db.sql``: run them in order in
@@ -44,8 +56,8 @@ impl Players {
 
     /// Move what is ours from ``old`` to ``new``, after the rename or merge was committed.
     ///
-    /// Journal, audit, review log, rows of the tracker written meanwhile; schedules of both
-    /// are dropped. May be called any number of times.
+    /// Journal, audit, review log, rows of tracker and archive written meanwhile; schedules of
+    /// both are dropped. May be called any number of times.
     ///
     /// Raises ConflictError while the User ``old`` exists, NotFoundError if there is no User
     /// ``new``, UnavailableError if a server is away or a lock cannot be had: call again.

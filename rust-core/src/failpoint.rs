@@ -66,6 +66,9 @@ mod with_feature {
     type Points = HashMap<(String, String), Action>;
     static POINTS: LazyLock<Mutex<Points>> = LazyLock::new(|| Mutex::new(from_environment()));
 
+    /// How long a test waits for an operation to come to a point.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     /// Scope of points given through the environment: every site.
     const ANY: &str = "*";
 
@@ -162,9 +165,15 @@ mod with_feature {
 
     impl Paused {
         /// Waits until one more operation stands at the point.
+        ///
+        /// # Panics
+        /// If none comes within a minute: a test that fails says more than one that hangs.
         pub async fn reached(&self) {
-            if let Ok(permit) = self.reached.acquire().await {
-                permit.forget();
+            let reached = tokio::time::timeout(PATIENCE, self.reached.acquire()).await;
+            match reached {
+                Ok(Ok(permit)) => permit.forget(),
+                Ok(Err(_)) => {}
+                Err(_) => panic!("Nothing came to {:?} within {PATIENCE:?}", self.key),
             }
         }
 

@@ -7,6 +7,8 @@ mod in_the_way;
 mod late;
 #[path = "archive/moving.rs"]
 mod moving;
+#[path = "archive/renamed.rs"]
+mod renamed;
 #[path = "archive/retention.rs"]
 mod retention;
 #[path = "archive/stopped.rs"]

@@ -162,6 +162,7 @@ async fn everything_follows_a_renamed_student() {
     let moved = players::rename(&site, &ann(), &bea()).await.unwrap();
     let expected = Moved {
         tracker_rows: 0,
+        archived_rows: 0,
         journal_rows: 2,
         audit_rows: 1,
         log_rows: 1,
@@ -276,6 +277,7 @@ async fn two_students_become_one_and_the_newer_states_stay() {
     let moved = players::rename(&site, &ann(), &bea()).await.unwrap();
     let expected = Moved {
         tracker_rows: 0,
+        archived_rows: 0,
         journal_rows: 3,
         audit_rows: 2,
         log_rows: 3,
@@ -501,6 +503,7 @@ async fn a_long_history_moves_in_pieces() {
     let moved = players::rename(&site, &ann(), &bea()).await.unwrap();
     let expected = Moved {
         tracker_rows: 1200,
+        archived_rows: 0,
         journal_rows: 130,
         audit_rows: 1100,
         log_rows: 360,

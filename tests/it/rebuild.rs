@@ -18,6 +18,8 @@ use memora_tests::{Due, TestSite, wait};
 
 use crate::story::{ANN, SEASON, ann, apply_all, furnish, season, site_with, submit, warm};
 
+const TRACKER: &str = "tabPlayer Memory Tracker";
+
 pub(crate) fn full() -> Options {
     Options {
         load: 100,
@@ -331,7 +333,9 @@ async fn of_two_at_once_the_second_is_told() {
     });
     paused.reached().await;
     let other = test.site().await;
-    let refused = rebuilt(&other, &full()).await.unwrap_err();
+    let options = full();
+    let second = tokio::time::timeout(wait::PATIENCE, rebuilt(&other, &options));
+    let refused = second.await.expect("an answer at once").unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
     assert!(refused.message().contains("under way"), "{refused:?}");
     assert!(
@@ -344,6 +348,32 @@ async fn of_two_at_once_the_second_is_told() {
     drop(paused);
     assert_eq!(first.await.unwrap().unwrap().total_keys, 5);
     assert_eq!(rebuilt(&other, &full()).await.unwrap().total_keys, 5);
+}
+
+/// Who is filled by somebody else at that moment is left to them.
+#[tokio::test]
+async fn a_lease_that_somebody_has_is_theirs() {
+    let test = TestSite::new().await;
+    let site = test.site().await;
+    class(&test, 5, 5).await;
+    let paused = failpoint::pause(&test.name, "fill_reads");
+    let filling = tokio::spawn({
+        let site = test.site().await;
+        async move { fill::run(&site, &Player::stored(student(2)), &season(), &[]).await }
+    });
+    paused.reached().await;
+    let rebuilding = tokio::spawn({
+        let site = site.clone();
+        async move { rebuilt(&site, &full()).await }
+    });
+    paused.reached().await;
+    paused.release();
+    paused.release();
+    assert_eq!(filling.await.unwrap().unwrap(), fill::Filled::Yes);
+    drop(paused);
+    let report = rebuilding.await.unwrap().unwrap();
+    assert_eq!((report.total_users, report.left), (5, 0));
+    all_right(&test, &site, (0..5).map(student)).await;
 }
 
 #[tokio::test]
@@ -429,17 +459,27 @@ async fn pages_come_from_the_index() {
         !of_rows.contains("temporary") && !of_rows.contains("filesort"),
         "{plan:#?}"
     );
-    let of_many = include_str!("../../rust-core/src/store/load/many_states.sql")
-        .replace("{bytes}", "SELECT 0 AS n, CAST(? AS BINARY) AS player")
-        .replace(
-            "{names}",
-            "SELECT 0 AS n, CAST(? AS CHAR(140)) COLLATE utf8mb4_unicode_ci AS player",
-        );
-    let one = || -> [mysql_async::Value; 2] { [student(3).into(), SEASON.into()] };
-    let plan = explain(&of_many, [one(), one()].concat()).await;
-    for table in ["j |", "t |"] {
-        let line = plan.iter().find(|line| line.starts_with(table)).unwrap();
-        let is_looked_up = line.contains("| ref |") || line.contains("| range |");
-        assert!(is_looked_up, "{plan:#?}");
+    // All questions of a student, and some of them, as the statements are put together.
+    let of_many = include_str!("../../rust-core/src/store/load/many.sql");
+    let names = "(SELECT 0 AS n, CAST(? AS CHAR(140)) COLLATE utf8mb4_unicode_ci AS player) b";
+    let of_many = of_many.replace("{bytes}", "SELECT 0 AS n, CAST(? AS BINARY) AS player");
+    let all = format!("{names} STRAIGHT_JOIN `{TRACKER}` t ON t.player = b.player");
+    let some = format!("`{TRACKER}` t STRAIGHT_JOIN {names} ON b.player = t.player");
+    let named = " AND (FALSE OR t.player = ? AND t.question_id IN (?, ?))";
+    let mut params: Vec<mysql_async::Value> = Vec::new();
+    for _ in 0..2 {
+        params.extend([student(3).into(), SEASON.into()]);
+    }
+    for (rows, questions) in [(all, ""), (some, named)] {
+        let sql = of_many
+            .replace("{rows}", &rows)
+            .replace("{questions}", questions);
+        let plan = explain(&sql, params.clone()).await;
+        for table in ["j |", "t |"] {
+            let line = plan.iter().find(|line| line.starts_with(table)).unwrap();
+            let is_looked_up = line.contains("| ref |") || line.contains("| range |");
+            assert!(is_looked_up, "{plan:#?}");
+        }
+        params.extend([student(3), question_id(1), question_id(2)].map(Into::into));
     }
 }

@@ -499,6 +499,28 @@ async fn odd_names_and_long_schedules() {
     assert_eq!(run(&site, &full()).await.discrepancies_found, 0);
 }
 
+/// Rows are theirs whose name the table takes for the same, as for who reads.
+#[tokio::test]
+async fn rows_that_spell_their_student_otherwise_are_theirs() {
+    let test = TestSite::new().await;
+    test.add_season(SEASON).await;
+    test.add_student("Zoë@example.com").await;
+    let site = test.site().await;
+    test.add_questions("ZOE@example.com", SEASON, 50, Due::All)
+        .await;
+    fill_for(&site, "Zoë@example.com", &[]).await;
+    let report = run(&site, &full()).await;
+    assert_eq!((report.compared, report.discrepancies_found), (50, 0));
+    let zoe = Player::stored("Zoë@example.com");
+    for n in 0..50 {
+        let removed = site.cache.remove(&zoe, &season(), &question_id(n)).await;
+        assert!(removed.unwrap());
+    }
+    // Drawn among the rows, as there are no members left.
+    let report = run(&site, &sample(50)).await;
+    assert_eq!((report.missing, report.auto_corrected), (50, 50));
+}
+
 #[tokio::test]
 async fn a_submit_counts_before_and_after_it_is_applied() {
     let test = TestSite::new().await;

@@ -41,13 +41,21 @@ def test_what_is_ours_follows_a_renamed_user(
     players: Players, reviews: ReviewService, site: Site
 ) -> None:
     reviews.submit_review_session(ANN, ANSWER, "s-1")
+    players.check_rename()
     with pytest.raises(ConflictError):
         players.rename(ANN, NEW)
     site.sql("UPDATE tabUser SET name = %s WHERE name = %s", NEW, ANN)
     site.sql("UPDATE `tabPlayer Memory Tracker` SET player = %s WHERE player = %s", NEW, ANN)
     moved = players.rename(ANN, NEW)
     assert (moved["journal_rows"], moved["tracker_rows"]) == (1, 0)
-    assert set(moved) == {"tracker_rows", "journal_rows", "audit_rows", "log_rows", "cache_keys"}
+    assert set(moved) == {
+        "tracker_rows",
+        "archived_rows",
+        "journal_rows",
+        "audit_rows",
+        "log_rows",
+        "cache_keys",
+    }
     assert reviews.get_review_session(NEW)["total_due"] == 4, "the submit that was on its way"
     assert players.rename(ANN, NEW)["journal_rows"] == 0
 

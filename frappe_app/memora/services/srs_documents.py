@@ -115,11 +115,18 @@ def invalidate(player: str, season: str) -> bool:
 
 
 def user_renames(doc, method=None, old=None, new=None, merge=False) -> None:
-	"""Before two Users become one: of questions that both have, keep the newer row.
+	"""Before a User is renamed: not now if a season is on its way into the archive or back.
 
-	Frappe gives all rows of the old User to the new one, which the table refuses where both have
-	the question. So this happens in Frappe's transaction, and goes with it if it is rolled back.
+	Its rows are in a table then that Frappe does not know. Raises UnavailableError (503).
+
+	Before two Users become one: of questions that both have, keep the newer row. Frappe gives all
+	rows of the old User to the new one, which the table refuses where both have the question. So
+	this happens in Frappe's transaction, and goes with it if it is rolled back.
 	"""
+	if not engine.problem():
+		# Having read the tracker, this transaction keeps all seasons' rows in it until it ends.
+		frappe.db.exists(TRACKER, {"player": old})
+		engine.call("Players", "check_rename")
 	if merge and old != new and frappe.db.get_value("User", new) == new:
 		for statement, values in engine.call("Players", "merge_rows", old, new):
 			frappe.db.sql(statement, values)

@@ -66,7 +66,7 @@ def rebuild(season, batch_size=1000) -> dict:
 		_publish(season, status="failed", error=str(e))
 		raise
 	done = report["total_users"]
-	_publish(season, done=done, total=done, status="completed", report=report)
+	_publish(season, done=done, total=done, status=report["status"], report=report)
 	return report
 
 

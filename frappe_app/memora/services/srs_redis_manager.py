@@ -95,10 +95,11 @@ class SRSRedisManager:
 
 		Students read and submit meanwhile. Desk hears of progress: event ``cache_rebuild`` with
 		season, done and total (students; 0 if not known), once a second, and with status
-		(``completed`` or ``failed``) at the end. A rebuild that was interrupted goes on where it stood.
+		(``completed``, ``incomplete`` or ``failed``) at the end. A rebuild that was interrupted goes on where it stood.
 		``batch_size``: students read at once, 1 to 10,000.
 
-		Returns total_records, total_users, total_keys, status, skipped, left, seconds.
+		Returns total_records, total_users, total_keys, status, skipped, left, refilled, lost, seconds.
+		``incomplete``: Redis was emptied meanwhile, or is too small, and lacks ``lost`` schedules.
 
 		Raises ValidationError (417) for a season that is archived or not cached, UnavailableError
 		(503) when another rebuild of it is under way or a server is away.

@@ -743,6 +743,16 @@ class Players:
     def __new__(cls, site: str, sites_path: _Path = ".") -> Players:
         """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
 
+    def check_rename(self) -> None:
+        """Make sure that Users may be renamed or merged now.
+
+        To be asked from the ``before_rename`` hook of User when it has read the tracker in
+        Frappe's own transaction.
+
+        Raises UnavailableError while a season is on its way into the archive or back, or if
+        MariaDB is away.
+        """
+
     def merge_rows(self, old: str, new: str) -> list[tuple[str, list[str]]]:
         """Give the statements that let Frappe merge the User ``old`` into ``new``.
 
@@ -754,8 +764,8 @@ class Players:
     def rename(self, old: str, new: str) -> PlayerMoved:
         """Move what is ours from ``old`` to ``new``, after the rename or merge was committed.
 
-        Journal, audit, review log, rows of the tracker written meanwhile; schedules of both
-        are dropped. May be called any number of times.
+        Journal, audit, review log, rows of tracker and archive written meanwhile; schedules of
+        both are dropped. May be called any number of times.
 
         Raises ConflictError while the User ``old`` exists, NotFoundError if there is no User
         ``new``, UnavailableError if a server is away or a lock cannot be had: call again.

@@ -456,6 +456,8 @@ class PlayerMoved(TypedDict):
 
     tracker_rows: int
     """Rows of the tracker that Frappe's own UPDATE did not see."""
+    archived_rows: int
+    """The same of the archive."""
     journal_rows: int
     audit_rows: int
     log_rows: int
@@ -482,11 +484,15 @@ class RebuildReport(TypedDict):
     total_keys: int
     """Schedules filled."""
     status: str
-    """``completed``."""
+    """``completed``, or ``incomplete`` where ``lost`` is above 0."""
     skipped: int
     """Schedules that were complete and left alone."""
     left: int
     """Students left to their next read, whose schedules others were filling or writing to."""
+    refilled: int
+    """Schedules filled again that Redis had lost meanwhile: it was emptied, or is too small."""
+    lost: int
+    """Students without a complete schedule at the end, because Redis lost it again."""
     seconds: float
 
 
@@ -494,10 +500,12 @@ class RebuildNote(TypedDict):
     """Where a rebuild stands."""
 
     state: str
-    """``started``, ``completed`` or ``failed``."""
+    """``started``, ``completed``, ``incomplete`` or ``failed``."""
     error: str | None
     after: str | None
-    """The last student in the order of the index before whom all are done."""
+    """The last student in the order of the index before whom all are done, in this round."""
+    round: int
+    """Which time the students are gone through, from 1."""
     done: int
     """Students gone through."""
     students: int
@@ -506,7 +514,13 @@ class RebuildNote(TypedDict):
     questions: int
     skipped: int
     left: int
+    refilled: int
+    """Schedules filled again that Redis had lost meanwhile."""
+    lost: int
+    """Students without a complete schedule at the end, because Redis lost it again."""
     missing_only: bool
+    witnesses: list[str]
+    """Some of the first students whose schedules were filled: while Redis has them, it was not emptied."""
     seconds: float
     at: int
     """UTC epoch microseconds."""

@@ -33,11 +33,7 @@ pub async fn season(site: &Site, season: &Season, tell: &Tell) -> Result<u64> {
     let (_, total) = site.cache.size().await?;
     let mut next = Some(Counting::default());
     while let Some(at) = next.take() {
-        tell(Progress {
-            phase: "clearing",
-            done: at.looked_at.min(total),
-            total,
-        });
+        tell(Progress::new("clearing", at.looked_at.min(total), total));
         let (there, more) = site.cache.clear_page(season, at).await?;
         cleared += there;
         next = more;

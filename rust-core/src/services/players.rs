@@ -7,6 +7,7 @@
 //!
 //! | when | what | where it runs |
 //! |---|---|---|
+//! | `before_rename` | [`check_rename`], after the hook has read the tracker | on a connection of ours |
 //! | `before_rename`, with `merge` | the statements of [`merge_rows`] | in Frappe's transaction |
 //! | after the commit of a rename or merge | [`rename`] | on a connection of ours |
 //! | after the commit of a deletion | [`remove`] | on a connection of ours |
@@ -22,13 +23,18 @@
 //! Somebody logged in under the old name is believed for up to 60 s more. Call again a
 //! few minutes later for what they sent in that time.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use super::Site;
-use crate::Result;
+use super::{Site, archive};
 pub use crate::store::players::Statement;
 use crate::store::players::{self as store, Removal};
 use crate::types::{Player, Season};
+use crate::{Error, Result};
+
+/// When to come back if a season is moving.
+const COME_BACK: Duration = Duration::from_secs(60);
 
 /// What [`rename`] moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -36,6 +42,8 @@ pub struct Moved {
     /// Rows of the tracker that Frappe's own UPDATE did not see, because they were written
     /// while it ran.
     pub tracker_rows: u64,
+    /// The same of the archive.
+    pub archived_rows: u64,
     /// Rows of the journal; each left a tombstone.
     pub journal_rows: u64,
     /// Rows of the audit.
@@ -53,6 +61,28 @@ pub struct Removed {
     pub journal_rows: u64,
     /// Schedules dropped from Redis.
     pub cache_keys: u64,
+}
+
+/// Whether a User may be renamed or merged now: not while a season's rows are on their way
+/// into the archive or back. They are in a table then that Frappe knows nothing of, and
+/// rows that change are not what was summed up before.
+///
+/// To be asked from the `before_rename` hook when it has read the tracker in *Frappe's*
+/// transaction: no season's rows leave the tracker from then on until that ends.
+///
+/// # Errors
+/// `Unavailable` if one is moving, naming it, or the database is away.
+pub async fn check_rename(site: &Site) -> Result<()> {
+    match archive::moving(site).await?.first() {
+        None => Ok(()),
+        Some(season) => {
+            let message = format!(
+                "Season {season} is on its way into the archive or back, and Users cannot be \
+                 renamed until it is there"
+            );
+            Err(Error::unavailable(message, COME_BACK))
+        }
+    }
 }
 
 /// The statements that let Frappe merge the User `old` into `new`: where both have a row
@@ -74,7 +104,8 @@ pub fn merge_rows(old: &Player, new: &Player) -> Vec<Statement> {
 
 /// Moves what is ours from `old` to `new`, after Frappe's rename or merge was committed:
 /// journal, audit, review log, and rows of the tracker that were written while Frappe's
-/// UPDATE ran; then drops the schedules of both from Redis.
+/// UPDATE ran, also where they are archived by now; then drops the schedules of both from
+/// Redis. While a season is moving, rows in the archive are left to a later call.
 ///
 /// Journal rows leave a tombstone under the old name, so that a job of the old name finds
 /// its submit applied. Where both have a submit of the same id, the one that moves gets
@@ -85,11 +116,13 @@ pub fn merge_rows(old: &Player, new: &Player) -> Vec<Statement> {
 /// if there is no User `new`; `Unavailable` if a server is away or a lock cannot be had
 /// within seconds: call again.
 pub async fn rename(site: &Site, old: &Player, new: &Player) -> Result<Moved> {
-    let moved = store::rename(&site.db, old, new).await?;
+    let is_archive_still = archive::moving(site).await?.is_empty();
+    let moved = store::rename(&site.db, old, new, is_archive_still).await?;
     // Last, so that a fill that read the old rows is overtaken.
     let cache_keys = drop_schedules(site, &[old, new]).await?;
     let moved = Moved {
         tracker_rows: moved.tracker_rows,
+        archived_rows: moved.archived_rows,
         journal_rows: moved.journal_rows,
         audit_rows: moved.audit_rows,
         log_rows: moved.log_rows,

@@ -167,7 +167,7 @@ async fn walk(
         };
         let found = piece(step).await?;
         done += found.changed;
-        tell(Progress { phase, done, total });
+        tell(Progress::new(phase, done, total));
         failpoint::hit(&site.config.site, "retention_piece").await?;
         if found.until.is_none() || done >= total && phase == "deleting" {
             return Ok(done);

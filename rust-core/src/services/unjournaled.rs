@@ -15,7 +15,7 @@
 //! committed, never before. If the row is of another attempt than what was shown, the
 //! student's cached schedule goes too, and the next read shows what the journal has.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -134,28 +134,15 @@ pub(super) async fn overlay(site: &Site, player: &Player, season: &Season) -> Re
     })
 }
 
-/// The same of each of these students, for who publishes what is read: where the queue's
-/// Redis cannot be asked, nothing is.
-///
-/// # Errors
-/// `Unavailable` if the queue's Redis is away; `Internal` for an entry that cannot be read.
-pub(super) async fn overlay_of_many(
-    site: &Site,
-    players: &[&Player],
-    season: &Season,
-) -> Result<Vec<Vec<Batch>>> {
-    let memory = &site.unjournaled_memory;
-    let mut batches: Vec<Vec<Batch>> = players.iter().map(|p| memory.of(p, season)).collect();
-    let entries = site.unjournaled.of_many(players, season).await?;
-    for (batches, entries) in batches.iter_mut().zip(entries) {
-        batches.extend(entries.into_iter().map(|s| s.batch));
-    }
-    failpoint::hit(&site.config.site, "overlay_read").await?;
-    Ok(batches)
+/// Batches without a row of each of some students.
+pub(super) struct Overlays {
+    pub(super) batches: Vec<Vec<Batch>>,
+    /// Why the queue's Redis, which may know of more, could not be asked.
+    pub(super) away: Option<Error>,
 }
 
-/// The same of several students; whether the queue's Redis could not be asked, and may have
-/// known more.
+/// The same of each of these students, for work that students do not wait for: it has the
+/// time to ask.
 ///
 /// # Errors
 /// As [`overlay`].
@@ -163,25 +150,21 @@ pub(super) async fn overlays(
     site: &Site,
     players: &[&Player],
     season: &Season,
-) -> Result<(HashMap<Player, Vec<Batch>>, bool)> {
-    let mut batches = HashMap::with_capacity(players.len());
-    let there = site.unjournaled.are_there().await;
-    let mut doubtful = there.is_err();
-    for player in players {
-        let theirs = match &there {
-            // As a rule nobody has any.
-            Ok(false) | Err(_) => site.unjournaled_memory.of(player, season),
-            Ok(true) => {
-                let over = overlay(site, player, season).await?;
-                doubtful |= over.doubtful;
-                over.batches
+) -> Result<Overlays> {
+    let memory = &site.unjournaled_memory;
+    let mut batches: Vec<Vec<Batch>> = players.iter().map(|p| memory.of(p, season)).collect();
+    let away = match site.unjournaled.of_many(players, season).await {
+        Ok(entries) => {
+            for (batches, entries) in batches.iter_mut().zip(entries) {
+                batches.extend(entries.into_iter().map(|s| s.batch));
             }
-        };
-        if !theirs.is_empty() {
-            batches.insert((*player).clone(), theirs);
+            None
         }
-    }
-    Ok((batches, doubtful))
+        Err(error) if error.kind() == ErrorKind::Unavailable => Some(error),
+        Err(error) => return Err(error),
+    };
+    failpoint::hit(&site.config.site, "overlay_read").await?;
+    Ok(Overlays { batches, away })
 }
 
 /// Goes on making the row of a submit that was acknowledged without it. Nobody waits.

@@ -59,6 +59,20 @@ pub struct Progress {
     pub done: u64,
     /// What `done` will be at the end; 0 if that is not known.
     pub total: u64,
+    /// Questions that went with it so far, where they are counted beside; else 0.
+    pub questions: u64,
+}
+
+impl Progress {
+    /// Of work that counts one thing.
+    pub fn new(phase: &'static str, done: u64, total: u64) -> Self {
+        Self {
+            phase,
+            done,
+            total,
+            questions: 0,
+        }
+    }
 }
 
 /// Hears of progress.

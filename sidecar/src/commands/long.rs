@@ -74,7 +74,10 @@ pub(crate) fn bar() -> ProgressBar {
 /// Shows progress on the bar.
 pub(crate) fn show(bar: &ProgressBar, progress: Progress) {
     bar.set_message(progress.phase);
-    bar.set_length(progress.total);
+    match progress.total {
+        0 => bar.unset_length(),
+        total => bar.set_length(total),
+    }
     bar.set_position(progress.done);
 }
 

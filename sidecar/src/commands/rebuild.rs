@@ -1,7 +1,9 @@
 //! `memora-srs rebuild`.
 
-use std::time::Instant;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use clap::Args;
 use memora_core::services::rebuild::{self, Options, Report, Standing, State};
 use memora_core::services::work::{Noted, Progress, Tell};
@@ -14,7 +16,7 @@ Examples:
   memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026 --missing-only --load 25
   memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026 --status --json
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration or no such season,
+Exit codes: 0 done, 1 failed, or Redis loses what is filled, 2 wrong usage, 3 wrong configuration or no such season,
 4 a server is away, or another rebuild of the season is under way (worth trying again).";
 
 /// Fill the cached schedules of all students of a season.
@@ -66,17 +68,26 @@ impl Rebuild {
         };
         let bar = long::bar();
         let shown = bar.clone();
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), OnceLock::new());
         let tell: Box<Tell> = Box::new(move |progress: Progress| {
             long::show(&shown, progress);
-            let seconds = began.elapsed().as_secs_f64().max(0.001);
-            shown.set_message(format!("{}, {:.0} s", progress.phase, seconds));
+            let before = *before.get_or_init(|| {
+                // How long the rest takes is not to be judged by what an earlier run did.
+                shown.reset_eta();
+                progress.questions
+            });
+            shown.set_message(says(progress, before, began.elapsed()));
         });
         let report = rebuild::run(&site, &self.season, &options, &*tell).await;
         bar.finish_and_clear();
         let report = report?;
         self.common
-            .print(&report, || describe(&self.season, &report))
+            .print(&report, || describe(&self.season, &report))?;
+        ensure!(
+            report.status != State::Incomplete,
+            "Redis does not keep what is filled: it was emptied meanwhile, or is too small"
+        );
+        Ok(())
     }
 
     async fn status(&self) -> anyhow::Result<()> {
@@ -89,6 +100,13 @@ impl Rebuild {
     }
 }
 
+/// Before the bar, which shows students and how long they take.
+fn says(progress: Progress, before: u64, elapsed: Duration) -> String {
+    let questions = progress.questions.saturating_sub(before);
+    let rate = questions as f64 / elapsed.as_secs_f64().max(0.001);
+    format!("{}, {rate:.0} questions/s", progress.phase)
+}
+
 fn describe(season: &str, report: &Report) -> String {
     let rate = report.total_records as f64 / report.seconds.max(0.001);
     let mut text = format!(
@@ -97,6 +115,14 @@ fn describe(season: &str, report: &Report) -> String {
     );
     if report.skipped > 0 {
         text += &format!("; {} were complete", report.skipped);
+    }
+    if report.refilled > 0 {
+        let lost = report.refilled;
+        text += &format!("; {lost} were lost by Redis meanwhile and filled again");
+    }
+    if report.lost > 0 {
+        let lost = report.lost;
+        text += &format!("; {lost} are lost again: run it again with --missing-only");
     }
     if report.left > 0 {
         text += &format!(
@@ -111,6 +137,7 @@ fn standing(season: &str, noted: &Noted<Standing>) -> String {
     let note = &noted.note;
     let state = match (note.state, noted.running) {
         (State::Completed, _) => "completed",
+        (State::Incomplete, _) => "ended, and Redis had lost some again",
         (_, true) => "under way",
         (State::Started, false) => "interrupted",
         (State::Failed, false) => "failed",
@@ -123,4 +150,21 @@ fn standing(season: &str, noted: &Noted<Standing>) -> String {
         text += &format!("\n  {error}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_of_this_run() {
+        let progress = Progress {
+            questions: 150_000,
+            ..Progress::new("students", 10, 20)
+        };
+        let said = says(progress, 100_000, Duration::from_secs(2));
+        assert_eq!(said, "students, 25000 questions/s");
+        let said = says(progress, 150_000, Duration::ZERO);
+        assert_eq!(said, "students, 0 questions/s");
+    }
 }

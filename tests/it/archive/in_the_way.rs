@@ -230,6 +230,71 @@ async fn rows_that_do_not_agree_keep_everything_and_say_so() {
     }
 }
 
+/// Archives by copy, with `damage` done to the archive before it is verified; what is said.
+async fn damaged(site: &Arc<Site>, test: &TestSite, damage: &[&str]) -> String {
+    let point = failpoint::pause(&test.name, "archive_sums");
+    let archiving = tokio::spawn({
+        let site = site.clone();
+        async move { archive(&site, OLD, Method::Copy).await }
+    });
+    point.reached().await;
+    point.release();
+    point.reached().await;
+    let tables = leftovers(test).await;
+    let detached = tables.iter().find(|t| t.contains("detached")).unwrap();
+    for damage in damage {
+        let sql = damage.replace("{detached}", detached);
+        assert_eq!(test.exec(&sql, ()).await, 1, "{sql}");
+    }
+    drop(point);
+    let refused = archiving.await.unwrap().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    refused.message().to_owned()
+}
+
+#[tokio::test]
+async fn a_copy_that_went_wrong_is_made_anew_by_the_next_run() {
+    for damage in [
+        format!("UPDATE `{ARCHIVE}` SET stability = stability + 0.5 LIMIT 1"),
+        format!("DELETE FROM `{ARCHIVE}` LIMIT 1"),
+        format!(
+            "INSERT INTO `{ARCHIVE}` (name, player, season, question_id) \
+             VALUES ('stray', '{BOB}', '{OLD}', 'stray')"
+        ),
+    ] {
+        let test = site().await;
+        let site = test.site().await;
+        let before = rows(&test, TRACKER, OLD).await;
+        let said = damaged(&site, &test, &[&damage]).await;
+        assert!(said.contains("archive it again"), "{said}");
+        let report = archive(&site, OLD, Method::Copy).await.unwrap();
+        assert!(report.resumed);
+        assert_eq!(report.records_archived, ROWS as u64);
+        assert_archived(&test, OLD, &before).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_dropped_where_the_detached_rows_are_not_what_they_were() {
+    let test = site().await;
+    let site = test.site().await;
+    let change = format!("UPDATE `{ARCHIVE}` SET stability = stability + 0.5 LIMIT 1");
+    let both = [
+        &*change,
+        "UPDATE `{detached}` SET stability = stability + 0.25 LIMIT 1",
+    ];
+    damaged(&site, &test, &both).await;
+    for _ in 0..2 {
+        let refused = archive(&site, OLD, Method::Copy).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        let detached = leftovers(&test).await;
+        let detached = detached.iter().find(|t| t.contains("detached")).unwrap();
+        assert!(refused.message().contains(detached), "{refused}");
+        assert_eq!(rows(&test, ARCHIVE, OLD).await.len(), ROWS);
+        assert_eq!(rows(&test, detached, OLD).await.len(), ROWS);
+    }
+}
+
 #[tokio::test]
 async fn a_conversion_that_the_server_gives_up_half_way_is_done_again() {
     let test = TestSite::builder().own_mariadb().build().await;

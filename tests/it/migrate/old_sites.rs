@@ -1,5 +1,6 @@
 //! Tables that others partitioned, indexed or filled before us.
 
+use memora_tests::wait;
 use mysql_async::prelude::Queryable;
 
 use super::*;
@@ -133,6 +134,38 @@ async fn rows_without_a_season_meet_their_question_in_a_unique_table() {
         .map(|(name, stability)| (name.to_owned(), "SEASON-2026".to_owned(), stability));
     assert_eq!(rows, expected);
     assert!(plan(&site).await.is_empty());
+}
+
+/// Dropping an empty partition waits for nobody, so that nobody waits behind it.
+#[tokio::test]
+async fn readers_go_on_while_an_empty_partition_waits_for_a_transaction() {
+    let site = std::sync::Arc::new(TestSite::new().await);
+    let empty = format!("ALTER TABLE `{TRACKER}` ADD PARTITION (PARTITION p_no VALUES IN (''))");
+    site.exec(&empty, ()).await;
+    let mut holder = site.db.get_conn().await.unwrap();
+    holder.query_drop("START TRANSACTION").await.unwrap();
+    let look = format!("SELECT COUNT(*) FROM `{TRACKER}`");
+    holder.query_drop(&look).await.unwrap();
+    let migrating = tokio::spawn({
+        let site = site.clone();
+        async move { run(&site).await }
+    });
+    wait::until("it is at the tracker", || async {
+        let at = "SELECT 1 FROM memora_srs_state WHERE name = 'migrate' AND \
+                  JSON_VALUE(value, '$.at') LIKE '%, tabPlayer%'";
+        site.query_one::<u8>(at, ()).await
+    })
+    .await;
+    let mut reader = site.db.get_conn().await.unwrap();
+    for _ in 0..1000 {
+        let read = format!("SET STATEMENT lock_wait_timeout = 0 FOR {look}");
+        reader.query_drop(read).await.expect("a read that waits");
+    }
+    assert!(!migrating.is_finished());
+    holder.query_drop("COMMIT").await.unwrap();
+    let report = migrating.await.unwrap().unwrap();
+    let tracker = report.tables.iter().find(|t| t.table == TRACKER).unwrap();
+    assert_eq!(tracker.changes, ["DROP PARTITION `p_no`"]);
 }
 
 #[tokio::test]

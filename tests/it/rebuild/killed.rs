@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use memora_core::failpoint;
 use memora_core::services::rebuild::{self, State};
+use memora_core::types::Player;
 use memora_tests::process::Process;
 use memora_tests::programs::{self, Start};
 use memora_tests::{TestSite, scratch, wait};
 use serde_json::Value;
 
 use super::{all_right, class, full, none_wrong, rebuilt, student};
-use crate::story::{SEASON, forget};
+use crate::story::{SEASON, forget, season};
 
 /// Points at which the process dies.
 const STEPS: [&str; 9] = [
@@ -86,7 +88,7 @@ async fn a_run_goes_on_where_the_last_one_stood_unless_told_otherwise() {
     let process = Process::start("memora-srs rebuild", command, &log).unwrap();
     let noted = wait::until("some are noted", || async {
         let noted = rebuild::status(&site, SEASON).await.unwrap();
-        noted.filter(|noted| noted.note.done >= 2)
+        noted.filter(|noted| noted.note.done >= 8)
     })
     .await;
     assert!(noted.running);
@@ -97,12 +99,22 @@ async fn a_run_goes_on_where_the_last_one_stood_unless_told_otherwise() {
     })
     .await;
     assert_eq!(noted.note.state, State::Started);
-    // What it did is not done again.
-    forget(&test).await;
+    // What it did is not done again, as long as Redis has the first ones.
+    let mut gone = 0;
+    for name in (0..noted.note.done as usize).map(student) {
+        if !noted.note.witnesses.contains(&name) {
+            let player = Player::stored(name);
+            gone += u64::from(site.cache.invalidate(&player, &season()).await.unwrap());
+        }
+    }
+    assert!(gone > 0);
     let report = finishes(&test, &["--load", "100"]).await;
-    assert_eq!(report["total_users"], 30);
+    assert_eq!(
+        (&report["total_users"], &report["refilled"]),
+        (&30.into(), &0.into())
+    );
     let complete = none_wrong(&test, &site, 30).await as u64;
-    assert_eq!(complete, 30 - noted.note.done);
+    assert_eq!(complete, 30 - gone);
     let report = finishes(&test, &["--load", "100", "--from-start"]).await;
     assert_eq!(report["total_keys"], 30);
     assert_eq!(none_wrong(&test, &site, 30).await, 30);
@@ -141,30 +153,80 @@ async fn redis_away_stops_it_and_another_data_set_is_filled_from_the_start() {
 }
 
 #[tokio::test]
-async fn a_flush_in_the_middle_leaves_nothing_wrong() {
+async fn what_a_flush_in_the_middle_takes_away_is_filled_again() {
     let test = TestSite::new().await;
     class(&test, 60, 10).await;
     let site = test.site().await;
-    for _ in 0..5 {
+    for n in 0..5 {
+        let published = failpoint::pause(&test.name, "rebuild_published");
         let running = tokio::spawn({
             let site = site.clone();
             let options = super::Options {
-                load: 20,
                 batch_size: 4,
                 from_start: true,
                 ..full()
             };
             async move { rebuilt(&site, &options).await }
         });
-        wait::until("some are filled", || async {
-            (super::complete_ones(&site, 60).await > 5).then_some(())
-        })
-        .await;
+        // After one page of fifteen, after four, and so on.
+        for _ in 0..3 * n {
+            published.reached().await;
+            published.release();
+        }
+        published.reached().await;
         forget(&test).await;
+        drop(published);
         let report = running.await.unwrap().unwrap();
         assert_eq!((report.total_users, report.left), (60, 0));
-        none_wrong(&test, &site, 60).await;
+        assert_eq!((report.status, report.lost), (State::Completed, 0));
+        assert!((4..=60).contains(&report.refilled), "{report:?}");
+        assert_eq!(none_wrong(&test, &site, 60).await, 60);
     }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_emptied_again_and_again_is_named() {
+    let test = TestSite::new().await;
+    class(&test, 20, 5).await;
+    let site = test.site().await;
+    let passed = failpoint::pause(&test.name, "rebuild_passed");
+    let running = tokio::spawn({
+        let site = site.clone();
+        async move { rebuilt(&site, &full()).await }
+    });
+    for _ in 0..3 {
+        passed.reached().await;
+        forget(&test).await;
+        passed.release();
+    }
+    let report = running.await.unwrap().unwrap();
+    assert_eq!((report.status, report.lost), (State::Incomplete, 20));
+    assert_eq!((report.total_keys, report.refilled), (20, 40));
+    let noted = rebuild::status(&site, SEASON).await.unwrap().unwrap();
+    assert_eq!((noted.note.state, noted.note.lost), (State::Incomplete, 20));
+}
+
+#[tokio::test]
+async fn a_run_does_not_go_on_over_what_a_flush_has_taken_since() {
+    let test = TestSite::new().await;
+    class(&test, 20, 5).await;
+    let site = test.site().await;
+    let point = failpoint::fail(&test.name, "rebuild_passed");
+    rebuilt(&site, &full()).await.unwrap_err();
+    drop(point);
+    let goes_on = rebuilt(&site, &full()).await.unwrap();
+    assert_eq!((goes_on.total_keys, goes_on.refilled), (20, 0));
+    let point = failpoint::fail(&test.name, "rebuild_passed");
+    let from_start = super::Options {
+        from_start: true,
+        ..full()
+    };
+    rebuilt(&site, &from_start).await.unwrap_err();
+    drop(point);
+    forget(&test).await;
+    let anew = rebuilt(&site, &full()).await.unwrap();
+    assert_eq!((anew.total_keys, anew.refilled), (20, 0));
+    assert_eq!(none_wrong(&test, &site, 20).await, 20);
 }
 
 /// For `make test-long`.

@@ -246,6 +246,24 @@ async fn a_row_that_is_deleted_before_its_question_is_restored_does_not_come_bac
     assert!(matches!(known, Known::Absent));
 }
 
+/// Between the first look and the second the season's rows are on their way into the archive.
+#[tokio::test]
+async fn a_season_that_is_archived_meanwhile_is_not_judged() {
+    let (test, site) = stage().await;
+    corrupt(&test, &site, ANN, &question_id(1), Corruption::Ghost).await;
+    let paused = failpoint::pause(&test.name, "reconcile_again");
+    let comparing = {
+        let site = site.clone();
+        tokio::spawn(async move { run(&site, &full()).await })
+    };
+    paused.reached().await;
+    let note = "INSERT INTO memora_srs_state (name, value) \
+                VALUES (CONCAT('archive:', ?), '{\"state\": \"archiving\"}')";
+    test.exec(note, (crate::story::SEASON,)).await;
+    drop(paused);
+    nothing(&comparing.await.unwrap());
+}
+
 #[tokio::test]
 async fn a_dirty_student_and_an_applied_row_that_was_not_shown_are_left_to_those_who_heal() {
     let (test, site) = stage().await;

@@ -27,7 +27,9 @@ async fn one_run_of_a_season_at_a_time() {
     };
     paused.reached().await;
     let other = test.site().await;
-    let refused = try_run(&other, &full()).await.unwrap_err();
+    let options = full();
+    let second = tokio::time::timeout(wait::PATIENCE, try_run(&other, &options));
+    let refused = second.await.expect("an answer at once").unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
     assert!(refused.message().contains("under way"), "{refused}");
     drop(paused);

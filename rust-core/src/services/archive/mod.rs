@@ -40,7 +40,7 @@ pub use auto::{AutoReport, Failed, process_auto_archive};
 pub use plan::{Plan, plan};
 pub use restore::{RestoreReport, restore_season};
 pub use run::archive_season;
-pub use status::{Progress as StatusProgress, Status, get_archive_status};
+pub use status::{Progress as StatusProgress, Status, get_archive_status, moving};
 
 use super::{Site, seasons};
 use crate::store::archive as store;

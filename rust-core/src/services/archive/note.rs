@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Method;
 use crate::site_time::{iso_wall, parse_wall};
-use crate::store::archive::{Sum, new_table_name};
+use crate::store::archive::{ARCHIVE, Sum, new_table_name};
 use crate::types::Season;
 use crate::{Error, Result};
 
@@ -96,6 +96,14 @@ impl Note {
             sum: None,
             late_rows: 0,
             failure: None,
+        }
+    }
+
+    /// Where the season's rows are until they are verified.
+    pub(super) fn table(&self) -> &str {
+        match self.method {
+            Method::Convert => ARCHIVE,
+            Method::Copy | Method::Merge => &self.detached,
         }
     }
 

@@ -219,7 +219,7 @@ impl Archiving<'_> {
     }
 
     pub(super) fn says(&self, phase: &'static str, done: u64, total: u64) {
-        (self.tell)(Progress { phase, done, total });
+        (self.tell)(Progress::new(phase, done, total));
     }
 
     pub(super) async fn step(&self) -> Result<()> {
@@ -395,14 +395,56 @@ impl Archiving<'_> {
         let Some(problem) = problem else {
             return Ok(Phase::Verified);
         };
-        let message = format!(
-            "The archive of {} is not what the tracker had: {problem}. Nothing was dropped; the \
-             season stays as it is until this is resolved",
-            self.season
-        );
+        if self.note.method == Method::Copy && self.note.failure.is_some() {
+            // An earlier run said so, and nobody has mended it.
+            return self.copy_anew().await;
+        }
+        let remedy = match self.note.method {
+            Method::Convert => {
+                "there is no other copy: put back what was changed in the archive, and archive it \
+                 again, which compares again"
+            }
+            Method::Copy | Method::Merge => {
+                "archive it again, and the rows are taken from there once more"
+            }
+        };
+        self.refuse(format!(
+            "The archive of {} is not what the tracker had: {problem}. Nothing was dropped, the \
+             rows are in table {}; {remedy}",
+            self.season,
+            self.note.table(),
+        ))
+        .await
+    }
+
+    /// Notes why it cannot go on.
+    async fn refuse(&mut self, message: String) -> Result<Phase> {
         self.note.failure = Some(message.clone());
         self.save().await?;
         Err(Error::new(ErrorKind::Conflict, message))
+    }
+
+    /// Copies the detached rows once more: what was made of them goes, if they themselves are
+    /// as they were.
+    async fn copy_anew(&mut self) -> Result<Phase> {
+        let detached = self.note.detached.clone();
+        let (scope, table) = (&self.site.config.site, (&*detached, &self.season));
+        let now = sums::sum(&self.db, scope, table, self.note.rows, Some(self.tell)).await?;
+        if self.note.sum != Some(now) {
+            return self
+                .refuse(format!(
+                    "Neither the archive of {} nor table {detached} has what the tracker had: \
+                     somebody changed rows in both. Nothing was dropped; put back what was changed \
+                     in {detached}, and archive it again",
+                    self.season
+                ))
+                .await;
+        }
+        store::drop_archived(self.run.held(), &self.season).await?;
+        self.step().await?;
+        store::drop_own(self.run.held(), &self.note.copy).await?;
+        self.step().await?;
+        Ok(Phase::Detached)
     }
 
     async fn compare(&mut self) -> Result<Option<String>> {
@@ -476,11 +518,7 @@ async fn watched(
         }
         // Without an answer there are no percents, nothing worse.
         if let Ok(Some(percent)) = store::percent_done(db, id).await {
-            tell(Progress {
-                phase: "indexing",
-                done: percent,
-                total: 100,
-            });
+            tell(Progress::new("indexing", percent, 100));
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::services::Site;
 use crate::services::work::{self, Kind};
 use crate::site_time::iso_wall;
 use crate::store::archive::{self as store, ARCHIVE};
+use crate::types::Season;
 
 /// See [`get_archive_status`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,6 +43,19 @@ pub struct Progress {
     pub failure: Option<String>,
     /// When that was noted: UTC, ISO 8601 without an offset.
     pub noted_at: String,
+}
+
+/// The seasons whose rows are on their way into the archive or back, also where a run was
+/// stopped half-way.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn moving(site: &Site) -> Result<Vec<Season>> {
+    let noted = work::all_noted::<Note>(site, Kind::Archive)
+        .await?
+        .into_iter();
+    let moving = noted.filter(|(_, noted)| noted.note.state != State::Archived);
+    Ok(moving.map(|(season, _)| season).collect())
 }
 
 /// Where the archiving of a season stands.

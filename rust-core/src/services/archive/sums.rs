@@ -38,11 +38,7 @@ pub(super) async fn sum(
     while let Some(part) = parts.try_next().await? {
         all += part;
         if let Some(tell) = tell {
-            tell(Progress {
-                phase: "verifying",
-                done: all.rows,
-                total,
-            });
+            tell(Progress::new("verifying", all.rows, total));
         }
     }
     Ok(all)

@@ -8,7 +8,7 @@ use crate::servers::mariadb::MariaDb;
 use crate::services::recovery::Trust;
 use crate::services::schedule::{self, Owner};
 use crate::services::{Site, unjournaled};
-use crate::store::load::many::{self, Student};
+use crate::store::load::many::{self, Class, Student};
 use crate::types::{Player, QuestionState, Season, UtcMicros};
 use crate::{Error, Result, failpoint};
 
@@ -28,6 +28,8 @@ pub(super) struct Outcome {
     pub(super) skipped: u64,
     /// Students who are being filled by somebody else, or written to all the time.
     pub(super) left: Vec<Player>,
+    /// One whose schedule is complete now.
+    pub(super) witness: Option<Player>,
 }
 
 /// A student's fill and what is to be in it.
@@ -53,6 +55,8 @@ pub(super) async fn fill(
     }
     if options.missing_only {
         let complete = site.cache.are_complete(&players, season).await?;
+        let first = players.iter().zip(&complete).find(|(_, is)| **is);
+        outcome.witness = first.map(|(player, _)| (*player).clone());
         let mut complete = complete.into_iter();
         players.retain(|_| !complete.next().unwrap_or(false));
         outcome.skipped = (students.len() - players.len()) as u64;
@@ -123,10 +127,20 @@ async fn read(
     let zone = site.zone(UtcMicros::now()).await?;
     let scope = site.config.site.as_str();
     failpoint::hit(scope, "fill_reads").await?;
-    let over = unjournaled::overlay_of_many(site, players, season).await?;
+    let over = unjournaled::overlays(site, players, season).await?;
+    if let Some(away) = over.away {
+        // A complete schedule is believed, so it must not lack what was acknowledged.
+        return Err(away);
+    }
+    let class = Class {
+        players,
+        season,
+        zone,
+        site: scope,
+    };
     let reading = async {
         let mut conn = site.db.conn_within(PATIENCE).await?;
-        many::all_of(&mut conn, season, players, zone, scope, over).await
+        many::all_of(&mut conn, class, over.batches).await
     };
     MariaDb::within(PATIENCE, reading).await
 }
@@ -156,6 +170,7 @@ async fn publish(
             Published::Yes => {
                 outcome.filled += 1;
                 outcome.questions += questions;
+                outcome.witness.get_or_insert_with(|| player.clone());
             }
             // A review came meanwhile, or what was staged was lost: it is read again, by the
             // same steps alone.

@@ -6,11 +6,14 @@
 //! meanwhile; only that each step is taken for many students at once. So students read and
 //! submit meanwhile, and whoever is filled by somebody else at that moment is left to them.
 //!
+//! What Redis has lost by the end is noticed ([`kept`]), and filled again.
+//!
 //! It takes a share of the time ([`Options::load`]), and memory for two pages of some
 //! 20,000 questions, or of one student. Where it stands is noted every second: a run that
 //! died goes on there.
 
 mod batch;
+mod kept;
 mod pages;
 mod standing;
 
@@ -37,6 +40,8 @@ use crate::{Error, ErrorKind, Result, failpoint};
 
 /// Pages worked on at once: one is read while another is written.
 const AT_ONCE: usize = 2;
+/// How often the students are gone through, where Redis loses what is filled.
+const ROUNDS: u32 = 3;
 /// How often the position is noted and the season looked at.
 const NOTE: Duration = Duration::from_secs(1);
 /// How often progress is told.
@@ -109,8 +114,12 @@ pub async fn run(site: &Arc<Site>, season: &str, options: &Options, tell: &Tell)
     let mut run = Run::begin(site, Kind::Rebuild, Some(&season)).await?;
     let data_set = site.cache.data_set().await?;
     let now = UtcMicros::now();
-    let mut standing = match run.noted::<Standing>().await? {
-        Some(noted) if !options.from_start && noted.can_go_on(&data_set, options, now) => {
+    let noted = run.noted::<Standing>().await?.filter(|noted| {
+        // What was filled by then is there still.
+        !options.from_start && noted.can_go_on(&data_set, options, now)
+    });
+    let mut standing = match noted {
+        Some(noted) if noted.is_kept(site, &season).await? => {
             tracing::info!(site = site.config.site, %season, after = noted.after, "Rebuild goes on");
             noted.goes_on(now)
         }
@@ -128,6 +137,7 @@ pub async fn run(site: &Arc<Site>, season: &str, options: &Options, tell: &Tell)
             standing.after.clone(),
             options.batch_size,
         )),
+        lost: AtomicBool::new(false),
         tally: Tally::new(&standing),
         stopped: AtomicBool::new(false),
         season,
@@ -220,6 +230,8 @@ struct Job {
     tally: Tally,
     /// Whether somebody wants it to end.
     stopped: AtomicBool,
+    /// Whether Redis has lost something that was filled in this round.
+    lost: AtomicBool,
 }
 
 impl Job {
@@ -229,24 +241,69 @@ impl Job {
         standing: &mut Standing,
         tell: &Tell,
     ) -> Result<()> {
-        let mut workers = JoinSet::new();
-        for _ in 0..AT_ONCE {
-            let job = self.clone();
-            workers.spawn(async move { job.pages().await });
-        }
-        let worked = async {
-            while let Some(done) = workers.join_next().await {
-                done.map_err(|died| Error::internal("A rebuild died").with_source(died))??;
-            }
-            self.again().await;
-            Ok(())
-        };
         let outcome = tokio::select! {
-            done = worked => done,
+            done = self.clone().rounds() => done,
             failed = self.supervise(run, standing, tell) => Err(failed),
         };
         tell(self.tally.progress(standing.students));
         outcome
+    }
+
+    /// Goes through all students, and again while Redis loses what was filled.
+    async fn rounds(self: Arc<Self>) -> Result<()> {
+        loop {
+            let mut workers = JoinSet::new();
+            for _ in 0..AT_ONCE {
+                let job = self.clone();
+                workers.spawn(async move { job.pages().await });
+            }
+            while let Some(done) = workers.join_next().await {
+                done.map_err(|died| Error::internal("A rebuild died").with_source(died))??;
+            }
+            self.again().await;
+            failpoint::hit(&self.site.config.site, "rebuild_passed").await?;
+            self.look_for_lost().await?;
+            if !self.lost.swap(false, Ordering::Relaxed) {
+                return Ok(());
+            }
+            let round = self.tally.round();
+            tracing::warn!(
+                site = self.site.config.site,
+                season = %self.season,
+                round,
+                "Redis has lost schedules that were filled"
+            );
+            let size = self.options.batch_size;
+            let mut pages = Pages::new(self.season.clone(), None, size);
+            if round >= ROUNDS {
+                return self.count_lost(&mut pages).await;
+            }
+            *self.pages.lock().await = pages;
+            self.tally.next_round();
+        }
+    }
+
+    /// Looks whether a witness is gone. Once one is, the others need not be asked.
+    async fn look_for_lost(&self) -> Result<()> {
+        if !self.lost.load(Ordering::Relaxed) {
+            let witnesses = self.tally.witnesses();
+            let missing = kept::missing(&self.site, &self.season, &witnesses).await?;
+            self.lost.fetch_or(missing > 0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Counts those whose schedules are gone, without filling them.
+    async fn count_lost(&self, pages: &mut Pages) -> Result<()> {
+        let mut lost = 0;
+        while let Some(page) = pages.next(&self.site).await? {
+            let began = Instant::now();
+            let players: Vec<Player> = page.students.into_iter().map(|s| s.player).collect();
+            lost += kept::missing(&self.site, &self.season, &players).await? as u64;
+            sleep(self.options.rest(began.elapsed())).await;
+        }
+        self.tally.lost(lost);
+        Ok(())
     }
 
     /// Works on pages until there are no more.
@@ -256,8 +313,9 @@ impl Job {
             let Some(page) = self.pages.lock().await.next(&self.site).await? else {
                 break;
             };
-            let outcome =
-                batch::fill(&self.site, &self.season, &self.options, page.students).await?;
+            let mut options = self.options.clone();
+            options.missing_only |= self.tally.round() > 1;
+            let outcome = batch::fill(&self.site, &self.season, &options, page.students).await?;
             failpoint::hit(&self.site.config.site, "rebuild_published").await?;
             self.tally.add(page.number, page.last, outcome);
             sleep(self.options.rest(began.elapsed())).await;
@@ -291,6 +349,7 @@ impl Job {
             let gone = "Redis was restarted or replaced: what was filled is gone; run it again";
             return Err(Error::unavailable(gone, COME_BACK));
         }
+        self.look_for_lost().await?;
         match rebuildable(site, name.as_str()).await {
             // The workers may have all connections for a moment.
             Err(error) if error.kind() == ErrorKind::Unavailable => {
@@ -342,10 +401,15 @@ impl Job {
 
 impl Tally {
     fn progress(&self, students: u64) -> Progress {
+        let phase = match self.round() {
+            1 => "students",
+            _ => "students again",
+        };
         Progress {
-            phase: "students",
+            phase,
             done: self.students(),
             total: students,
+            questions: self.questions(),
         }
     }
 }

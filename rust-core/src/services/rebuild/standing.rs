@@ -6,10 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::batch::Outcome;
+use super::kept::{self, Kept};
 use super::{Options, RECENT};
 use crate::Result;
+use crate::services::Site;
 use crate::services::work::Run;
-use crate::types::{Player, UtcMicros};
+use crate::types::{Player, Season, UtcMicros};
 
 /// Students remembered who are to be tried again; more are left to their next read.
 const REMEMBERED: usize = 10_000;
@@ -22,6 +24,8 @@ pub enum State {
     Started,
     /// All students were gone through.
     Completed,
+    /// So they were, and Redis lost schedules again and again: some are missing.
+    Incomplete,
     /// It was stopped by an error; another run goes on.
     Failed,
 }
@@ -34,9 +38,13 @@ pub struct Standing {
     /// Why it failed.
     #[serde(default)]
     pub error: Option<String>,
-    /// The last student, in index order, before whom all are done.
+    /// The last student, in index order, before whom all are done, in this round.
     pub after: Option<String>,
-    /// Students gone through.
+    /// Which time the students are gone through, from 1: again where Redis has lost what was
+    /// filled.
+    #[serde(default = "first_round")]
+    pub round: u32,
+    /// Students gone through, once.
     pub done: u64,
     /// Students there are; 0 if that is not known.
     pub students: u64,
@@ -48,8 +56,18 @@ pub struct Standing {
     pub skipped: u64,
     /// Students left to their next read: somebody else fills or writes their schedules.
     pub left: u64,
+    /// Schedules filled again that Redis had lost meanwhile.
+    #[serde(default)]
+    pub refilled: u64,
+    /// Students without a complete schedule at the end, because Redis lost it again.
+    #[serde(default)]
+    pub lost: u64,
     /// Whether complete schedules are left alone.
     pub missing_only: bool,
+    /// Some of the first students whose schedules were filled: as long as Redis has them, it
+    /// has not been emptied.
+    #[serde(default)]
+    pub witnesses: Vec<String>,
     /// Seconds of work, of all runs that this took.
     pub seconds: f64,
     /// When this was noted: microseconds, UTC.
@@ -73,13 +91,18 @@ pub struct Report {
     pub total_users: u64,
     /// Schedules filled.
     pub total_keys: u64,
-    /// `completed`.
+    /// `completed`, or `incomplete`.
     pub status: State,
     /// Schedules that were complete and left alone (`missing_only`).
     pub skipped: u64,
     /// Students left to their next read, whose schedules somebody else was filling or writing
     /// to all the time.
     pub left: u64,
+    /// Schedules filled again that Redis had lost meanwhile: it was emptied, or is too small.
+    pub refilled: u64,
+    /// Students without a complete schedule at the end, because Redis lost it again. Above 0
+    /// the rebuild is `incomplete`.
+    pub lost: u64,
     /// How long it took, rests included.
     pub seconds: f64,
 }
@@ -90,12 +113,16 @@ impl Standing {
             state: State::Started,
             error: None,
             after: None,
+            round: first_round(),
             done: 0,
             students: 0,
             filled: 0,
             questions: 0,
             skipped: 0,
             left: 0,
+            refilled: 0,
+            lost: 0,
+            witnesses: Vec::new(),
             missing_only: options.missing_only,
             seconds: 0.0,
             at: now.0,
@@ -107,11 +134,19 @@ impl Standing {
 
     /// Whether a run may go on from here: what was filled before is there still.
     pub(super) fn can_go_on(&self, data_set: &str, options: &Options, now: UtcMicros) -> bool {
-        self.state != State::Completed
-            && self.after.is_some()
+        matches!(self.state, State::Started | State::Failed)
+            && (self.after.is_some() || self.round > 1)
             && self.data_set == data_set
             && self.missing_only == options.missing_only
             && (0..RECENT).contains(&(now.0 - self.at))
+    }
+
+    /// Whether Redis has what was filled by then, as far as witnesses say: others may have
+    /// been evicted one by one.
+    pub(super) async fn is_kept(&self, site: &Site, season: &Season) -> Result<bool> {
+        let witnesses: Vec<Player> = self.witnesses.iter().map(Player::stored).collect();
+        let missing = kept::missing(site, season, &witnesses).await?;
+        Ok(missing < witnesses.len().max(1))
     }
 
     pub(super) fn goes_on(self, now: UtcMicros) -> Self {
@@ -131,6 +166,9 @@ impl Standing {
         self.after.clone_from(&counts.after);
         (self.done, self.filled) = (counts.done, counts.filled);
         (self.questions, self.skipped) = (counts.questions, counts.skipped);
+        (self.round, self.refilled) = (counts.round, counts.refilled);
+        self.lost = counts.lost;
+        self.witnesses = counts.kept.noted();
         self.left = counts.left.len() as u64 + counts.forgotten;
         self.at = UtcMicros::now().0;
         self.seconds = self.earlier + (self.at - self.began).max(0) as f64 / 1e6;
@@ -139,7 +177,10 @@ impl Standing {
     pub(super) fn end(&mut self, outcome: &Result<()>) {
         match outcome {
             Ok(()) => {
-                self.state = State::Completed;
+                self.state = match self.lost {
+                    0 => State::Completed,
+                    _ => State::Incomplete,
+                };
                 self.students = self.done;
             }
             Err(error) => {
@@ -161,6 +202,8 @@ impl Standing {
             status: self.state,
             skipped: self.skipped,
             left: self.left,
+            refilled: self.refilled,
+            lost: self.lost,
             seconds: (self.seconds * 1e3).round() / 1e3,
         }
     }
@@ -171,7 +214,13 @@ pub(super) struct Tally(Mutex<Counts>);
 
 struct Counts {
     after: Option<String>,
+    round: u32,
     done: u64,
+    /// Of this round, if it is not the first.
+    again: u64,
+    refilled: u64,
+    lost: u64,
+    kept: Kept,
     filled: u64,
     questions: u64,
     skipped: u64,
@@ -188,7 +237,12 @@ impl Tally {
     pub(super) fn new(standing: &Standing) -> Self {
         Self(Mutex::new(Counts {
             after: standing.after.clone(),
+            round: standing.round,
             done: standing.done,
+            again: 0,
+            refilled: standing.refilled,
+            lost: 0,
+            kept: Kept::new(&standing.witnesses),
             filled: standing.filled,
             questions: standing.questions,
             skipped: standing.skipped,
@@ -201,8 +255,11 @@ impl Tally {
 
     /// A page is done. It counts once all before it are: what is noted is then what a run
     /// that goes on there need not do.
-    pub(super) fn add(&self, number: u64, last: Player, outcome: Outcome) {
+    pub(super) fn add(&self, number: u64, last: Player, mut outcome: Outcome) {
         let mut counts = self.counts();
+        if let Some(witness) = outcome.witness.take() {
+            counts.kept.add(witness);
+        }
         counts.early.insert(number, (last, outcome));
         loop {
             let next = counts.next;
@@ -211,18 +268,56 @@ impl Tally {
             };
             counts.next += 1;
             counts.after = Some(last.as_str().to_owned());
-            counts.done += outcome.students();
-            counts.filled += outcome.filled;
-            counts.questions += outcome.questions;
-            counts.skipped += outcome.skipped;
+            if counts.round > 1 {
+                counts.again += outcome.students();
+                counts.refilled += outcome.filled;
+            } else {
+                counts.done += outcome.students();
+                counts.filled += outcome.filled;
+                counts.questions += outcome.questions;
+                counts.skipped += outcome.skipped;
+            }
             for player in outcome.left {
                 counts.leave(player);
             }
         }
     }
 
+    /// Students gone through in this round.
     pub(super) fn students(&self) -> u64 {
-        self.counts().done
+        let counts = self.counts();
+        match counts.round {
+            1 => counts.done,
+            _ => counts.again,
+        }
+    }
+
+    pub(super) fn questions(&self) -> u64 {
+        self.counts().questions
+    }
+
+    pub(super) fn round(&self) -> u32 {
+        self.counts().round
+    }
+
+    /// From the first student on again.
+    pub(super) fn next_round(&self) {
+        let mut counts = self.counts();
+        counts.round += 1;
+        (counts.after, counts.again, counts.next) = (None, 0, 0);
+        counts.kept = Kept::new(&[]);
+        // Gone through again with all others.
+        counts.left.clear();
+        counts.forgotten = 0;
+    }
+
+    pub(super) fn lost(&self, students: u64) {
+        self.counts().lost = students;
+    }
+
+    /// Those whose schedules say whether Redis keeps what is filled.
+    pub(super) fn witnesses(&self) -> Vec<Player> {
+        self.counts().kept.all()
     }
 
     /// Those to be tried again; none of them is left then.
@@ -235,7 +330,11 @@ impl Tally {
     }
 
     pub(super) fn filled_at_last(&self) {
-        self.counts().filled += 1;
+        let mut counts = self.counts();
+        match counts.round {
+            1 => counts.filled += 1,
+            _ => counts.refilled += 1,
+        }
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -250,5 +349,40 @@ impl Counts {
         } else {
             self.forgotten += 1;
         }
+    }
+}
+
+/// For notes of a program that went through all students once.
+fn first_round() -> u32 {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_counts_once_all_before_it_are_done() {
+        let mut standing = Standing::new(String::new(), &Options::default(), UtcMicros(0));
+        let tally = Tally::new(&standing);
+        let filled = || Outcome {
+            filled: 3,
+            ..Outcome::default()
+        };
+        tally.add(1, Player::stored("f"), filled());
+        standing.take(&tally);
+        assert_eq!((&standing.after, standing.done), (&None, 0));
+        tally.add(0, Player::stored("c"), filled());
+        standing.take(&tally);
+        assert_eq!((standing.after.as_deref(), standing.done), (Some("f"), 6));
+        // Once more from the first student on: nothing is counted twice.
+        tally.next_round();
+        tally.add(0, Player::stored("c"), filled());
+        standing.take(&tally);
+        assert_eq!((standing.after.as_deref(), standing.done), (Some("c"), 6));
+        assert_eq!(
+            (standing.filled, standing.refilled, standing.round),
+            (6, 3, 2)
+        );
     }
 }

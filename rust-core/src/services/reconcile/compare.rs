@@ -27,7 +27,7 @@ use crate::servers::mariadb::MariaDb;
 use crate::services::Site;
 use crate::services::recovery::Trust;
 use crate::services::unjournaled;
-use crate::store::load::{self, Reading, Record, Recorded, Wanted};
+use crate::store::load::many::{self, Class, Reading, Record, Recorded};
 use crate::types::{Player, Season, UtcMicros};
 use crate::{Result, failpoint};
 
@@ -294,20 +294,21 @@ async fn records(
 ) -> Result<(Vec<Record>, bool)> {
     let site = run.site;
     let players: Vec<&Player> = parts.iter().map(|part| &part.player).collect();
-    let (overlays, doubtful) = unjournaled::overlays(site, &players, season).await?;
-    let wanted: Vec<Wanted> = parts
-        .iter()
-        .map(|part| Wanted {
-            player: part.player.clone(),
-            ids: part.ids.clone(),
-            over: overlays.get(&part.player).cloned().unwrap_or_default(),
-        })
-        .collect();
-    let zone = site.zone(UtcMicros::now()).await?;
+    let ids: Vec<&[String]> = parts.iter().map(|part| &part.ids[..]).collect();
+    let over = unjournaled::overlays(site, &players, season).await?;
+    let class = Class {
+        players: &players,
+        season,
+        zone: site.zone(UtcMicros::now()).await?,
+        site: site.config.site.as_str(),
+    };
     let _turn = site.fill_turn().await?;
-    let scope = site.config.site.as_str();
-    let read = load::several(&site.db, season, zone, scope, &wanted, reading);
-    Ok((MariaDb::within(PATIENCE, read).await?, doubtful))
+    let reading = async {
+        let mut conn = site.db.conn().await?;
+        many::records(&mut conn, class, &ids, over.batches, reading).await
+    };
+    let records = MariaDb::within(PATIENCE, reading).await?;
+    Ok((records, over.away.is_some()))
 }
 
 impl Run<'_> {

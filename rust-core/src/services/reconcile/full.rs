@@ -9,7 +9,7 @@ use super::compare::{PATIENCE, Part, compare};
 use crate::Result;
 use crate::schedule_cache::Lookup;
 use crate::servers::mariadb::MariaDb;
-use crate::store::load;
+use crate::store::load::many;
 use crate::types::{Player, Season};
 
 /// Ids of one page of rows.
@@ -123,7 +123,10 @@ async fn one(
     loop {
         let page = {
             let _turn = site.fill_turn().await?;
-            let page = load::ids_after(&site.db, player, season, &last, PAGE);
+            let page = async {
+                let mut conn = site.db.conn().await?;
+                many::ids_after(&mut conn, player, season, &last, PAGE).await
+            };
             MariaDb::within(PATIENCE, page).await?
         };
         let full = page.len() == PAGE;

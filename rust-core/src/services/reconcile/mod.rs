@@ -268,16 +268,11 @@ impl Run<'_> {
         }
         self.told = Some(Instant::now());
         let progress = match self.report.full {
-            true => Progress {
-                phase: "students",
-                done: self.done,
-                total: self.total,
-            },
-            false => Progress {
-                phase: "items",
-                done: self.report.compared.min(self.total),
-                total: self.total,
-            },
+            true => Progress::new("students", self.done, self.total),
+            false => {
+                let done = self.report.compared.min(self.total);
+                Progress::new("items", done, self.total)
+            }
         };
         (self.tell)(progress);
     }

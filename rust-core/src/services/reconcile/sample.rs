@@ -4,7 +4,7 @@
 //! of a schedule to be compared, each member and each row is drawn with the chance `g`
 //! where `g + g - g² = f`: most questions are both.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::Run;
 use super::compare::{PATIENCE, Part, compare};
@@ -13,7 +13,7 @@ use super::students::{self, Student};
 use crate::Result;
 use crate::schedule_cache::Lookup;
 use crate::servers::mariadb::MariaDb;
-use crate::store::load;
+use crate::store::load::many;
 use crate::types::{Player, Season};
 
 /// Students of one round trip.
@@ -133,17 +133,21 @@ async fn parts(
     let rows = {
         let seed = random.next() as u32;
         let _turn = run.site.fill_turn().await?;
-        let ids = load::random_ids(&run.site.db, season, &cached, seed, chance, 4 * expected);
+        let ids = async {
+            let mut conn = run.site.db.conn().await?;
+            many::random_ids(&mut conn, season, &cached, seed, chance, 4 * expected).await
+        };
         MariaDb::within(PATIENCE, ids).await?
     };
-    let mut ids: HashMap<Player, Vec<String>> = HashMap::new();
-    for (player, id) in rows {
-        ids.entry(player).or_default().push(id);
+    let mut drawn: Vec<Vec<String>> = vec![Vec::new(); cached.len()];
+    for (of, id) in rows {
+        if let Some(ids) = drawn.get_mut(of) {
+            ids.push(id);
+        }
     }
     let mut left = usize::try_from(left).unwrap_or(usize::MAX);
     let mut parts = Vec::with_capacity(cached.len());
-    for (player, members) in cached.into_iter().zip(members) {
-        let rows = ids.remove(player).unwrap_or_default();
+    for ((player, members), rows) in cached.into_iter().zip(members).zip(drawn) {
         let mut seen = HashSet::new();
         let mut ids: Vec<String> = members.into_iter().chain(rows).collect();
         ids.retain(|id| seen.insert(id.clone()));

@@ -161,44 +161,14 @@ async fn has_rows_of(held: &mut Held, season: &Season, into: &str) -> Result<boo
 }
 
 async fn drop_empty(conn: &mut Conn, season: &Season) -> Result<()> {
-    let lock = format!("LOCK TABLES {} WRITE NOWAIT", quote_identifier(TRACKER));
-    let deadline = Instant::now() + super::PATIENCE;
-    loop {
-        let Some(partition) = partitions::own_in(conn, TRACKER, season.as_str()).await? else {
-            return Ok(());
-        };
-        if partitions::list(conn, TRACKER).await?.len() == 1 {
-            return Ok(());
-        }
-        super::retry(conn, TRACKER, &lock).await?;
-        let dropped = drop_if_empty(conn, season, &partition, deadline).await;
-        conn.query_drop("UNLOCK TABLES").await?;
-        if dropped? {
-            return Ok(());
-        }
+    let Some(partition) = partitions::own_in(conn, TRACKER, season.as_str()).await? else {
+        return Ok(());
+    };
+    if partitions::list(conn, TRACKER).await?.len() == 1 {
+        return Ok(());
     }
-}
-
-/// Under the lock; false if it is to be tried again.
-async fn drop_if_empty(
-    conn: &mut Conn,
-    season: &Season,
-    partition: &str,
-    deadline: Instant,
-) -> Result<bool> {
-    if has_rows(conn, TRACKER, Some(season)).await? {
-        return Ok(true);
-    }
-    let body = format!("DROP PARTITION {}", quote_identifier(partition));
-    match conn
-        .query_drop(super::alter_without_wait(TRACKER, &body))
-        .await
-    {
-        Ok(()) => Ok(true),
-        // Somebody looks at the table's definition just now.
-        Err(e) if partitions::is_locked(&e) && Instant::now() < deadline => Ok(false),
-        Err(e) => Err(partitions::busy(e)),
-    }
+    let dropped = partitions::drop_if_empty(conn, TRACKER, &partition, super::PATIENCE).await;
+    dropped.map(|_| ()).map_err(partitions::busy)
 }
 
 #[cfg(test)]

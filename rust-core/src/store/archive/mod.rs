@@ -49,7 +49,7 @@ pub use schedule::{ArchivedQuestion, of_student};
 pub use season::{SeasonState, asking_for_archive, mark_archived, mark_restored, state_of};
 pub use sum::{Range, Sum, ranges, sum};
 
-use super::partitions::{self, is_locked, quote_identifier, sql_literal};
+use super::partitions::{self, alter_without_wait, is_locked, quote_identifier, sql_literal};
 use super::state::Held;
 use crate::servers::mariadb::MariaDb;
 use crate::types::Season;
@@ -202,17 +202,6 @@ fn where_season(season: &Season) -> String {
 /// ALTERs a table that others use: never waits for its lock, tries for a minute.
 async fn alter_in_use(conn: &mut Conn, table: &str, body: &str) -> Result<()> {
     retry(conn, table, &alter_without_wait(table, body)).await
-}
-
-/// Not `ALTER TABLE … NOWAIT`: that does not wait within InnoDB either, where other DDL and
-/// the server's own statistics are in the way for moments. Half-way through, that is: what
-/// is then left of a conversion is a table without rows ([`detach()`] clears it away), of a
-/// dropped partition a file that keeps another of its name from being made.
-fn alter_without_wait(table: &str, body: &str) -> String {
-    format!(
-        "SET STATEMENT lock_wait_timeout = 0 FOR ALTER TABLE {} {body}",
-        quote_identifier(table)
-    )
 }
 
 /// Runs DDL that may be done again, again and again for a minute where a lock is in the way.

@@ -9,11 +9,8 @@
 //! committed, so that each is seen in one of both.
 
 pub mod many;
-mod several;
 
 use std::collections::HashMap;
-
-pub use several::{Reading, Record, Recorded, Wanted, ids_after, random_ids, several};
 
 use futures_util::TryStreamExt;
 use mysql_async::prelude::Queryable;

@@ -1,4 +1,6 @@
+
 UNION ALL
-SELECT DISTINCT 2, player, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM memora_srs_journal
-WHERE season = ? AND player IN ({players}) AND cached_at IS NULL AND applied_at IS NOT NULL
+SELECT DISTINCT 2, b.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM ({bytes}) b
+STRAIGHT_JOIN memora_srs_journal j ON j.player = b.player
+WHERE j.season = ? AND j.cached_at IS NULL AND j.applied_at IS NOT NULL

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::inspect::Table;
 use super::{Options, Progress, Step};
 use crate::servers::mariadb::MariaDb;
-use crate::store::partitions::{self, Lock, OwnConnection, code, is_locked, quote_identifier};
+use crate::store::partitions::{self, Lock, OwnConnection, code, is_locked};
 use crate::{Error, Result, failpoint};
 
 /// Seconds that a statement waits for a row or a table. DDL has its own, shorter wait.
@@ -253,30 +253,14 @@ impl<'a> Session<'a> {
 
     /// Drops a partition if it has no row. False if it has one.
     pub(super) async fn drop_empty_partition(&mut self, table: &str, name: &str) -> Result<bool> {
-        let (quoted, partition) = (quote_identifier(table), quote_identifier(name));
-        self.locked(|lock| format!("LOCK TABLES {quoted} WRITE {lock}"))
-            .await?;
-        let dropped = async {
-            let row: Option<u8> = self
-                .conn
-                .query_first(format!(
-                    "SELECT 1 FROM {quoted} PARTITION ({partition}) LIMIT 1"
-                ))
-                .await?;
-            if row.is_none() {
-                let body = format!("DROP PARTITION {partition}");
-                partitions::alter(&mut self.conn, table, Lock::Wait(1), &body).await?;
-            }
-            Ok(row.is_none())
+        let patience = self.options.patience;
+        let dropped = partitions::drop_if_empty(&mut self.conn, table, name, patience).await;
+        match dropped {
+            Ok(true) => self.wrote().await.map(|()| true),
+            Ok(false) => Ok(false),
+            Err(e) if is_locked(&e) => Err(table_in_use(e)),
+            Err(e) => Err(e.into()),
         }
-        .await;
-        // An error on the way ends the session, and with it the lock.
-        let dropped = dropped.map_err(|e: mysql_async::Error| Error::from(e))?;
-        self.conn.query_drop("UNLOCK TABLES").await?;
-        if dropped {
-            self.wrote().await?;
-        }
-        Ok(dropped)
     }
 }
 

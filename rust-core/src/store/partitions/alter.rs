@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use tokio::time::{Instant, sleep};
 
 use super::literal::quote_identifier;
 use crate::Error;
 
+/// Pause between two attempts at a table in use: short, because a busy table is free for
+/// moments only.
+const PAUSE: Duration = Duration::from_millis(25);
 /// A lock could not be had in time.
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// Our statement was chosen to give way.
@@ -77,4 +81,61 @@ pub(in crate::store) async fn alter(
         quote_identifier(table)
     ))
     .await
+}
+
+/// An ALTER that never waits for the table's lock.
+///
+/// Not `ALTER TABLE … NOWAIT`: that does not wait within InnoDB either, where other DDL and
+/// the server's own statistics are in the way for moments. Half-way through, that is: what
+/// is then left of a conversion is a table without rows, of a dropped partition a file that
+/// keeps another of its name from being made.
+pub(in crate::store) fn alter_without_wait(table: &str, body: &str) -> String {
+    format!(
+        "SET STATEMENT lock_wait_timeout = 0 FOR ALTER TABLE {} {body}",
+        quote_identifier(table)
+    )
+}
+
+/// Drops a partition if it has no row; false if it has one. Under a lock, because a row that
+/// came between looking and dropping would be gone; and nobody waits behind one that waits:
+/// it is tried again and again, for `patience`. A table's last partition cannot be dropped.
+pub(in crate::store) async fn drop_if_empty(
+    conn: &mut Conn,
+    table: &str,
+    partition: &str,
+    patience: Duration,
+) -> Result<bool, mysql_async::Error> {
+    let deadline = Instant::now() + patience;
+    let lock = format!("LOCK TABLES {} WRITE NOWAIT", quote_identifier(table));
+    loop {
+        let tried = match conn.query_drop(&lock).await {
+            Ok(()) => {
+                let dropped = drop_locked(conn, table, partition).await;
+                conn.query_drop("UNLOCK TABLES").await?;
+                dropped
+            }
+            Err(error) => Err(error),
+        };
+        match tried {
+            // Also where somebody looks at the table's definition just then.
+            Err(error) if is_locked(&error) && Instant::now() < deadline => sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
+
+/// Under the lock.
+async fn drop_locked(
+    conn: &mut Conn,
+    table: &str,
+    partition: &str,
+) -> Result<bool, mysql_async::Error> {
+    let (quoted, partition) = (quote_identifier(table), quote_identifier(partition));
+    let look = format!("SELECT 1 FROM {quoted} PARTITION ({partition}) LIMIT 1");
+    if conn.query_first::<u8, _>(look).await?.is_some() {
+        return Ok(false);
+    }
+    let body = format!("DROP PARTITION {partition}");
+    conn.query_drop(alter_without_wait(table, &body)).await?;
+    Ok(true)
 }

@@ -24,7 +24,9 @@ use mysql_async::{Conn, Row};
 use serde::Serialize;
 use tokio::time::Instant;
 
-pub(super) use alter::{Lock, NO_PARTITION, alter, busy, code, is_locked};
+pub(super) use alter::{
+    Lock, NO_PARTITION, alter, alter_without_wait, busy, code, drop_if_empty, is_locked,
+};
 pub(super) use connection::OwnConnection;
 pub use literal::sql_literal;
 pub(super) use literal::{parse_values, quote_identifier};

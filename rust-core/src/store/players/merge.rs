@@ -6,11 +6,12 @@ use mysql_async::{Conn, Value};
 
 use super::fill;
 use crate::Result;
+use crate::store::archive::ARCHIVE;
 use crate::store::partitions::TRACKER;
 use crate::types::Player;
 
 /// The trackers that Frappe renames the player in.
-const TABLES: [&str; 2] = [TRACKER, "tabArchived Memory Tracker"];
+const TABLES: [&str; 2] = [TRACKER, ARCHIVE];
 /// Before the name of the User in the name of its note.
 const NOTE: &str = "merged:";
 /// Notes deleted at once.

@@ -38,13 +38,20 @@ const DUPLICATE: u16 = 1062;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Moved {
     pub(crate) tracker_rows: u64,
+    pub(crate) archived_rows: u64,
     pub(crate) journal_rows: u64,
     pub(crate) audit_rows: u64,
     pub(crate) log_rows: u64,
 }
 
-/// Moves journal, audit, review log and late rows of the tracker.
-pub(crate) async fn rename(db: &MariaDb, old: &Player, new: &Player) -> Result<Moved> {
+/// Moves journal, audit, review log and late rows of the tracker, with `archived` also of
+/// the archive.
+pub(crate) async fn rename(
+    db: &MariaDb,
+    old: &Player,
+    new: &Player,
+    archived: bool,
+) -> Result<Moved> {
     let mut conn = connection(db).await?;
     if is_user(&mut conn, old).await? {
         return Err(still_there(old));
@@ -52,7 +59,7 @@ pub(crate) async fn rename(db: &MariaDb, old: &Player, new: &Player) -> Result<M
     if !is_user(&mut conn, new).await? {
         return Err(Error::not_found(format!("User {new} does not exist")));
     }
-    let moved = moving::all(&mut conn, old, new).await?;
+    let moved = moving::all(&mut conn, old, new, archived).await?;
     merge::forget(&mut conn).await?;
     Ok(moved)
 }

@@ -10,9 +10,10 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Transaction, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Moved, Piece, ROWS, bytes, merge, piece, until_none, with_ids};
+use super::{Moved, Piece, ROWS, bytes, fill, merge, piece, until_none, with_ids};
 use crate::Result;
-use crate::store::partitions::TRACKER;
+use crate::store::archive::ARCHIVE;
+use crate::store::partitions::{TRACKER, quote_identifier};
 use crate::store::rows;
 use crate::types::Player;
 
@@ -23,8 +24,13 @@ type Done<T> = Result<T, mysql_async::Error>;
 /// A submission id, as bytes.
 type Id = Vec<u8>;
 
-/// Moves everything.
-pub(super) async fn all(conn: &mut Conn, old: &Player, new: &Player) -> Result<Moved> {
+/// Moves everything; rows of the archive if `archived`.
+pub(super) async fn all(
+    conn: &mut Conn,
+    old: &Player,
+    new: &Player,
+    archived: bool,
+) -> Result<Moved> {
     let names = Names { old, new };
     let mut moved = Moved::default();
     for journaled in [true, false] {
@@ -46,7 +52,12 @@ pub(super) async fn all(conn: &mut Conn, old: &Player, new: &Player) -> Result<M
     }
     // What is left in the audit belongs to nothing else.
     moved.audit_rows += until_none(conn, &Audit(names)).await?;
-    moved.tracker_rows = until_none(conn, &Rows(names)).await?;
+    let table = TRACKER;
+    moved.tracker_rows = until_none(conn, &Rows { names, table }).await?;
+    if archived {
+        let table = ARCHIVE;
+        moved.archived_rows = until_none(conn, &Rows { names, table }).await?;
+    }
     Ok(moved)
 }
 
@@ -170,25 +181,41 @@ impl Piece for Audit<'_> {
     }
 }
 
-/// Rows of the tracker, merged with those that the new name has.
-struct Rows<'a>(Names<'a>);
+/// Rows of the tracker or the archive, merged with those that the new name has.
+struct Rows<'a> {
+    names: Names<'a>,
+    table: &'static str,
+}
 
 impl Piece for Rows<'_> {
     type Done = u64;
 
     async fn run(&self, tx: &mut Transaction<'_>) -> Done<u64> {
-        let (old, new) = (self.0.old.as_str(), self.0.new.as_str());
-        let params = (old, bytes(self.0.old), ROWS);
-        let names: Vec<Id> = tx.exec(include_str!("stragglers.sql"), params).await?;
+        let (old, new) = (self.names.old.as_str(), self.names.new.as_str());
+        let params = (old, bytes(self.names.old), ROWS);
+        let quoted = quote_identifier(self.table);
+        let also = match self.table {
+            ARCHIVE => fill(include_str!("stragglers_archived.sql"), &[]),
+            _ => String::new(),
+        };
+        let values = [("table", &*quoted), ("also", &*also)];
+        let stragglers = fill(include_str!("stragglers.sql"), &values);
+        let names: Vec<Id> = tx.exec(stragglers, params).await?;
         if names.is_empty() {
             return Ok(0);
         }
         let only = format!("AND gone.name IN ({})", rows::marks(names.len()));
         let both = [Value::from(old), Value::from(new)];
-        for sql in [merge::better(TRACKER, &only), merge::drop(TRACKER, &only)] {
+        let (better, drop) = (
+            merge::better(self.table, &only),
+            merge::drop(self.table, &only),
+        );
+        for sql in [better, drop] {
             tx.exec_drop(sql, list(both.clone(), &names)).await?;
         }
-        let sql = with_ids(include_str!("move_rows.sql"), names.len());
+        let ids = rows::marks(names.len());
+        let values = [("table", &*quoted), ("ids", &*ids)];
+        let sql = fill(include_str!("move_rows.sql"), &values);
         let who = [new, new, new, old].map(Value::from);
         tx.exec_drop(sql, list(who, &names)).await?;
         Ok(names.len() as u64)

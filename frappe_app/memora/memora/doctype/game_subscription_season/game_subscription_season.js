@@ -99,7 +99,7 @@ function listen(frm) {
 	});
 }
 
-function show_progress(frm, { done, total, status, error }) {
+function show_progress(frm, { done, total, status, error, report }) {
 	const title = __("Rebuild Cache");
 	if (!status) {
 		const of_all = total ? __("{0} of {1} students", [done, total]) : __("{0} students", [done]);
@@ -108,8 +108,11 @@ function show_progress(frm, { done, total, status, error }) {
 	}
 	frappe.realtime.off(REBUILD_EVENT);
 	frm.dashboard.hide_progress(title);
-	const failed = status === "failed";
-	const told = failed ? __("The rebuild failed: {0}", [frappe.utils.escape_html(error || "")]) : __("Rebuilt");
-	frappe.show_alert({ message: told, indicator: failed ? "red" : "green" });
+	const told = {
+		failed: [__("The rebuild failed: {0}", [frappe.utils.escape_html(error || "")]), "red"],
+		incomplete: [__("Rebuilt, but Redis lost the schedules of {0} students again", [report && report.lost]), "orange"],
+	};
+	const [message, indicator] = told[status] || [__("Rebuilt"), "green"];
+	frappe.show_alert({ message, indicator });
 	show_infrastructure(frm);
 }
