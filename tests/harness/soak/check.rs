@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::declared::Declared;
-use super::evidence::{Evidence, Fault, Micros, Outcome, State, Submit};
+use super::evidence::{Evidence, Micros, Outcome, State, Submit};
 use super::history::{History, Made};
 use super::{answers, reads};
 
@@ -65,8 +65,7 @@ pub fn judge(evidence: &Evidence) -> Verdict {
             what: format!("submission {}: {what}", submit.id),
         };
         if let Some(what) = lost(submit, index, &history, &tables) {
-            let in_it = |f: &Fault| f.declared && f.meets(at, at, 0);
-            match evidence.faults.iter().any(in_it) {
+            match declared.meets(at, at) {
                 true => verdict.declared.push(finding(what)),
                 false => verdict.lost.push(finding(what)),
             }

@@ -7,10 +7,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::evidence::{Evidence, Micros, Outcome, Submit, Try};
+use super::evidence::{Evidence, Fault, Hit, Micros, Outcome, SECOND, Submit, Try};
+
+/// A process goes without the journal for some time after MariaDB is back, and makes the
+/// rows of what it took so within some more: until then queue and disk have it alone.
+const LATE: Micros = 3 * SECOND;
 
 /// What such faults took along.
 pub(super) struct Declared<'e> {
+    evidence: &'e Evidence,
     /// Submits of which an attempt was lost: player and id.
     submits: HashSet<(&'e str, &'e str)>,
     /// Questions of which the cache may show that, by student, and from when on.
@@ -24,12 +29,13 @@ impl<'e> Declared<'e> {
         let rows = rows.map(|row| ((row.player.as_str(), row.submission.as_str()), row.created));
         let rows: HashMap<_, _> = rows.collect();
         let mut declared = Self {
+            evidence,
             submits: HashSet::new(),
             from: HashMap::new(),
         };
         for submit in &evidence.submits {
             let key = (submit.player.as_str(), submit.id.as_str());
-            let Some(since) = lost_since(evidence, submit, rows.get(&key).copied()) else {
+            let Some(since) = declared.lost_since(submit, rows.get(&key).copied()) else {
                 continue;
             };
             declared.submits.insert(key);
@@ -40,6 +46,21 @@ impl<'e> Declared<'e> {
             }
         }
         declared
+    }
+
+    /// Whether what was acknowledged then may be lost.
+    pub(super) fn meets(&self, began: Micros, ended: Micros) -> bool {
+        let faults = &self.evidence.faults;
+        let of_mariadb = |fault: &&Fault| fault.hits.contains(&Hit::MariaDb) && !fault.declared;
+        let without_journal = || {
+            let mut of_mariadb = faults.iter().filter(of_mariadb);
+            of_mariadb.any(|fault| fault.meets(began, ended, LATE))
+        };
+        let mut declared = faults.iter().filter(|fault| fault.declared);
+        declared.any(|fault| {
+            let soon = ended < fault.began && fault.began <= ended + LATE;
+            fault.meets(began, ended, 0) || soon && without_journal()
+        })
     }
 
     /// Whether an attempt at it was lost.
@@ -60,23 +81,17 @@ impl<'e> Declared<'e> {
         let covered = questions.filter(|(_, from)| **from <= at);
         covered.map(|(question, _)| *question).collect()
     }
-}
 
-/// When the first attempt began that a declared double fault took along: one that was, or may
-/// have been, acknowledged in it before there was a row. An attempt that was made again
-/// afterwards has its row, and is lost all the same.
-fn lost_since(evidence: &Evidence, submit: &Submit, row: Option<Micros>) -> Option<Micros> {
-    let faults = evidence.faults.iter().filter(|fault| fault.declared);
-    let faults: Vec<_> = faults.collect();
-    let is_lost = |one: &&Try| {
-        let in_it = faults.iter().any(|f| f.meets(one.began, one.ended, 0));
-        let may_be_shown = !matches!(one.outcome, Outcome::Refused(_));
-        in_it && may_be_shown && row.is_none_or(|created| created > one.ended)
-    };
-    submit
-        .tries
-        .iter()
-        .filter(is_lost)
-        .map(|one| one.began)
-        .min()
+    /// When the first attempt began that such a fault took along: one that was, or may have
+    /// been, acknowledged in it before there was a row. An attempt that was made again
+    /// afterwards has its row, and is lost all the same.
+    fn lost_since(&self, submit: &Submit, row: Option<Micros>) -> Option<Micros> {
+        let is_lost = |one: &&Try| {
+            let may_be_shown = !matches!(one.outcome, Outcome::Refused(_));
+            let has_row = row.is_some_and(|created| created <= one.ended);
+            may_be_shown && !has_row && self.meets(one.began, one.ended)
+        };
+        let lost = submit.tries.iter().filter(is_lost);
+        lost.map(|one| one.began).min()
+    }
 }

@@ -266,6 +266,24 @@ fn what_follows_from_a_loss_is_counted_apart() {
 }
 
 #[test]
+fn what_is_taken_without_the_journal_just_before_is_lost_with_the_rest() {
+    // Acknowledged at 101; MariaDB had been away until 100, for its sidecar at least.
+    let before = |mariadb: i64, both: i64| {
+        move |e: &mut Evidence| {
+            e.tables.rows[0].state = state(0, 10);
+            e.faults.push(fault(&[Hit::MariaDb], mariadb - 2, mariadb));
+            let mut fault = fault(&[Hit::MariaDb, Hit::Queue], both, both + 5);
+            fault.declared = true;
+            e.faults.push(fault);
+        }
+    };
+    assert_eq!(found(before(100, 102)), [0, 0, 0, 0, 1]);
+    // It had the journal then, or had time to write it.
+    assert_eq!(found(before(90, 102)), LOST);
+    assert_eq!(found(before(100, 105)), LOST);
+}
+
+#[test]
 fn what_does_not_follow_from_a_loss_is_a_finding() {
     // Of another question, in the same answer or alone.
     let other = |e: &mut Evidence| e.reads.push(read(110, 1, &[("a", 10)]));
