@@ -8,6 +8,7 @@
 //! | `cells` | one line of the table: what is answered, and what is there afterwards |
 //! | `raw` | answers whose state before could not be had in time |
 //! | `servers` | what can be done to the servers |
+//! | `started` | processes that know nothing yet of what has no row |
 //! | `survivors` | submits whose process died before they had a row |
 //! | `table` | the lines |
 
@@ -15,5 +16,6 @@ mod attempts;
 mod cells;
 mod raw;
 mod servers;
+mod started;
 mod survivors;
 mod table;
