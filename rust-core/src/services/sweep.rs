@@ -30,6 +30,9 @@ const JOB_OVERDUE_S: u32 = 30;
 const YOUTH_S: u32 = 60;
 /// Seconds that a job has to come once it is known that there is one.
 const JOB_COMES_S: u32 = 30;
+/// Seconds more that who is cut off from both Redis leaves a row to others, which can show
+/// what they apply.
+const CUT_OFF_S: u32 = 60;
 /// How long looking through the journal may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -78,6 +81,12 @@ async fn run(site: &Site, worker: &str, seconds: u32, youth: u32, max_rows: u32)
             "Spool and queue could not be looked through"
         );
     }
+    let others = if site.recovery.is_cut_off().await {
+        CUT_OFF_S
+    } else {
+        0
+    };
+    let seconds = seconds + others;
     let (mut done, mut left) = (Done::default(), max_rows);
     while left > 0 {
         let page = left.min(ROWS);
