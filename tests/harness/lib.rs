@@ -13,6 +13,7 @@
 //! | [`proxy`] | delays, cuts and black holes between client and server |
 //! | [`load`] | load at a planned rate, and its latencies |
 //! | [`soak`] | the soak's plan of faults, its evidence and its checker |
+//! | [`disk`] | a disk of a few kilobytes, which a test may fill |
 //! | [`wait`] | waiting for something to become true |
 //! | [`scratch`] | the temporary folder of this process |
 //! | [`process`] | child processes that cannot outlive us |
@@ -30,6 +31,7 @@
 
 pub mod count;
 pub mod crowd;
+pub mod disk;
 pub mod http;
 pub mod load;
 pub mod people;

@@ -6,14 +6,18 @@
 //! |---|---|
 //! | `attempts` | several attempts at one submission while the journal takes nothing |
 //! | `cells` | one line of the table: what is answered, and what is there afterwards |
+//! | `full_disk` | the spool's disk filled by submits, and with room again |
 //! | `raw` | answers whose state before could not be had in time |
 //! | `servers` | what can be done to the servers |
+//! | `started` | processes that know nothing yet of what has no row |
 //! | `survivors` | submits whose process died before they had a row |
 //! | `table` | the lines |
 
 mod attempts;
 mod cells;
+mod full_disk;
 mod raw;
 mod servers;
+mod started;
 mod survivors;
 mod table;

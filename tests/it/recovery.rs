@@ -3,6 +3,7 @@
 //! Each test ends with the same question: does anybody, in any process, see an older
 //! version than one that was acknowledged (G4)?
 
+mod again;
 mod breaker;
 mod one_process;
 mod returns;
@@ -13,10 +14,12 @@ use std::time::Duration;
 use http::StatusCode;
 use memora_core::config::Secret;
 use memora_core::services::Site;
+use memora_tests::http::Answer;
 use memora_tests::programs::Start;
 use memora_tests::proxy::Proxy;
 use memora_tests::questions::question_id;
 use memora_tests::servers::RedisOptions;
+use memora_tests::site::Builder;
 use memora_tests::{Http, Sidecar, Student, TestSite, wait};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -31,11 +34,11 @@ const DUE: u64 = 20;
 
 /// A site whose servers may be stopped, and a student with `DUE` due questions.
 async fn stage_with(cache: RedisOptions) -> (TestSite, Student) {
-    let test = TestSite::builder()
-        .own_cache_with(cache)
-        .own_queue()
-        .build()
-        .await;
+    stage_of(TestSite::builder().own_cache_with(cache)).await
+}
+
+async fn stage_of(builder: Builder) -> (TestSite, Student) {
+    let test = builder.own_queue().build().await;
     furnish(&test, 0, 0).await;
     let student = test.add_student("bob@example.com").await;
     let due = memora_tests::Due::First(DUE as usize);
@@ -94,19 +97,34 @@ impl Client {
 
     /// `None` where Safe Mode's limits refuse.
     async fn read(&self) -> Option<Value> {
-        let read = self.http.get(READ).token(&self.student);
-        let answer = read.query(&[("limit", "50")]).send().await;
+        let answer = self.ask().await;
         (answer.status != StatusCode::TOO_MANY_REQUESTS).then(|| answer.message())
+    }
+
+    async fn ask(&self) -> Answer {
+        let read = self.http.get(READ).token(&self.student);
+        read.query(&[("limit", "50")]).send().await
     }
 
     /// Answers question `n`; whether the answer says that it may not show yet.
     async fn submit(&self, n: u64) -> bool {
+        self.send(n).await.message()["is_degraded"] == true
+    }
+
+    /// Answers question `n`; whether that was taken.
+    async fn try_submit(&self, n: u64) -> bool {
+        let status = self.send(n).await.status;
+        assert!([StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE].contains(&status));
+        status == StatusCode::OK
+    }
+
+    async fn send(&self, n: u64) -> Answer {
         let body = json!({
             "responses": answers(&[&question_id(n as usize)]),
             "submission_id": format!("s-{n}"),
         });
         let submit = self.http.post(SUBMIT).token(&self.student).json(&body);
-        submit.send().await.message()["is_degraded"] == true
+        submit.send().await
     }
 
     async fn is_normal(&self) -> bool {

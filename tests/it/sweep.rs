@@ -3,17 +3,21 @@
 
 use std::sync::Arc;
 
+use memora_core::batch::SubmissionKey;
+use memora_core::failpoint;
 use memora_core::services::Site;
+use memora_core::services::apply::apply;
 use memora_core::services::persist::{JobOptions, persist_review_batch};
 use memora_core::services::sweep::{patrol, sweep};
-use memora_core::types::UtcMicros;
+use memora_core::store::apply::Work;
+use memora_core::types::{SubmissionId, UtcMicros};
 use memora_tests::questions::question_id;
 use memora_tests::{TestSite, wait};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, TxOpts};
 use serde_json::json;
 
-use crate::story::{ANN, SEASON, count, furnish, read, site_with, submit};
+use crate::story::{ANN, SEASON, ann, count, furnish, read, site_with, submit};
 
 const AUDIT: &str = "SELECT COUNT(*) FROM memora_srs_audit";
 const ERROR_LOG: &str =
@@ -105,6 +109,38 @@ async fn nobody_waits_for_a_row_that_somebody_holds() {
     tx.rollback().await.unwrap();
     assert_eq!(state(&test, "s-1").await.0, "pending");
     assert_eq!(sweep(&site, "test", 100).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_others_did_with_a_claimed_row_is_not_counted() {
+    let (test, site) = late(3).await;
+    let claimed = failpoint::pause(&test.name, "rows_claimed");
+    let sweeping = tokio::spawn({
+        let site = site.clone();
+        async move { sweep(&site, "test", 100).await.unwrap() }
+    });
+    claimed.reached().await;
+    // One is held, another was brought in by its job.
+    let mut holder: Conn = site.db.conn().await.unwrap();
+    let mut tx = holder.start_transaction(TxOpts::new()).await.unwrap();
+    let lock =
+        "SELECT 1 FROM memora_srs_journal WHERE player = ? AND submission_id = 's-1' FOR UPDATE";
+    tx.exec_drop(lock, (ANN,)).await.unwrap();
+    let work = Work {
+        key: SubmissionKey {
+            player: ann(),
+            submission: SubmissionId::parse("id", "s-2").unwrap(),
+        },
+        job_id: None,
+        submission: None,
+    };
+    apply(&site, &[work], "job").await.remove(0).unwrap();
+    claimed.release();
+    drop(claimed);
+    assert_eq!(sweeping.await.unwrap(), 1);
+    tx.rollback().await.unwrap();
+    assert_eq!(state(&test, "s-1").await.0, "pending");
+    assert_eq!(count(&test, AUDIT).await, 2);
 }
 
 #[tokio::test]

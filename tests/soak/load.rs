@@ -153,6 +153,12 @@ impl Load {
                 let two = self.new_submit(student, answers);
                 self.deliver(student, two, other, twin, end).await;
             }
+            // A client that uses an id again, for other answers.
+            9 => {
+                let number = self.new_submit(student, answers);
+                self.deliver(student, number, door, fork, end).await;
+                self.use_again(student, number, other, twin).await;
+            }
             _ => {
                 let number = self.new_submit(student, answers);
                 self.deliver(student, number, door, fork, end).await;
@@ -206,6 +212,7 @@ impl Load {
             id: id.clone(),
             answers,
             tries: Vec::new(),
+            others: Vec::new(),
         })
     }
 
@@ -221,23 +228,13 @@ impl Load {
         let Some((id, answers)) = self.recorder.contents(number) else {
             return;
         };
-        let responses: Vec<Value> = answers
-            .iter()
-            .map(|a| json!({"question_id": a.question, "quality": a.quality, "response_time_ms": 3000}))
-            .collect();
-        let body = json!({"responses": responses, "submission_id": id});
+        let body = body(&id, &answers);
         let student = &self.stage.students[student];
         loop {
             let (began, ended, answer) = self
                 .send(student, door, |http| http.post(SUBMIT).json(&body))
                 .await;
-            let outcome = outcome(answer, |message| {
-                Some(Ack {
-                    degraded: message["is_degraded"].as_bool().unwrap_or(false),
-                    job: message["persistence_job_id"].as_str()?.to_owned(),
-                    processed: message["processed"].as_u64()?,
-                })
-            });
+            let outcome = outcome(answer, ack);
             let again = match &outcome {
                 Outcome::Good(_) => None,
                 Outcome::Refused(r) if matches!(r.status, 429 | 503) => {
@@ -261,6 +258,37 @@ impl Load {
             sleep(pause).await;
             door = dice.below(SIDECARS);
         }
+    }
+
+    /// Sends other answers under the id of a submit that was acknowledged; once, whatever
+    /// comes of it.
+    async fn use_again(&self, student: usize, number: usize, door: usize, dice: &mut Dice) {
+        if !self.recorder.is_acknowledged(number) {
+            return;
+        }
+        let Some((id, first)) = self.recorder.contents(number) else {
+            return;
+        };
+        let mut answers = self.answers(student, dice);
+        if answers == first {
+            // By chance; then it would be the same submit.
+            answers[0].quality = (answers[0].quality + 1) % 6;
+        }
+        let body = body(&id, &answers);
+        let student = &self.stage.students[student];
+        let (began, ended, answer) = self
+            .send(student, door, |http| http.post(SUBMIT).json(&body))
+            .await;
+        let outcome = outcome(answer, ack);
+        self.recorder.other(
+            number,
+            Try {
+                door,
+                began,
+                ended,
+                outcome,
+            },
+        );
     }
 
     async fn read(&self, student: usize, door: usize, subject: Option<&str>, limit: usize) {
@@ -348,6 +376,24 @@ impl Load {
 /// Whether a session that only the table has is to be extended, which is Frappe's task.
 fn is_frappes(answer: &Answer) -> bool {
     answer.status.as_u16() == 421 && answer.header("x-memora-decline") == "session-refresh"
+}
+
+/// A submit's body.
+fn body(id: &str, answers: &[Answered]) -> Value {
+    let responses = answers.iter().map(|answered| {
+        let Answered { question, quality } = answered;
+        json!({"question_id": question, "quality": quality, "response_time_ms": 3000})
+    });
+    json!({"responses": responses.collect::<Vec<_>>(), "submission_id": id})
+}
+
+/// The message of an acknowledgement.
+fn ack(message: &Value) -> Option<Ack> {
+    Some(Ack {
+        degraded: message["is_degraded"].as_bool().unwrap_or(false),
+        job: message["persistence_job_id"].as_str()?.to_owned(),
+        processed: message["processed"].as_u64()?,
+    })
 }
 
 /// What an answer means; `good` reads the message of a 200.

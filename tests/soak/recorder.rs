@@ -23,6 +23,8 @@ pub(crate) struct Recorder {
     pub(crate) busy: AtomicU64,
     /// Answers of 429.
     pub(crate) limited: AtomicU64,
+    /// Answers of 409.
+    pub(crate) conflicts: AtomicU64,
     /// Other refusals.
     pub(crate) refused: AtomicU64,
     /// Requests without an answer.
@@ -43,6 +45,7 @@ impl Recorder {
             degraded: AtomicU64::default(),
             busy: AtomicU64::default(),
             limited: AtomicU64::default(),
+            conflicts: AtomicU64::default(),
             refused: AtomicU64::default(),
             unanswered: AtomicU64::default(),
             skipped: AtomicU64::default(),
@@ -72,6 +75,18 @@ impl Recorder {
             self.acknowledged.fetch_add(1, Ordering::Relaxed);
         }
         submit.tries.push(one);
+    }
+
+    /// A request with a submit's id and other answers, after its answer.
+    pub(crate) fn other(&self, number: usize, one: Try) {
+        self.count(&one.outcome, |ack| ack.degraded);
+        lock(&self.submits)[number].others.push(one);
+    }
+
+    /// Whether a submit was acknowledged.
+    pub(crate) fn is_acknowledged(&self, number: usize) -> bool {
+        let submits = lock(&self.submits);
+        submits[number].acknowledged().is_some()
     }
 
     /// A read, after its answer.
@@ -109,6 +124,7 @@ impl Recorder {
             Outcome::Refused(refusal) => match refusal.status {
                 503 => &self.busy,
                 429 => &self.limited,
+                409 => &self.conflicts,
                 _ => &self.refused,
             },
             Outcome::Unanswered => &self.unanswered,

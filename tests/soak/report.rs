@@ -33,14 +33,15 @@ pub(crate) async fn progress(recorder: Arc<Recorder>) {
     loop {
         sleep(EVERY).await;
         say(&format!(
-            "{:>5.0} s  acknowledged {}  reads {}  degraded {}  503 {}  429 {}  other {}  \
-             unanswered {}  skipped {}  faults {}",
+            "{:>5.0} s  acknowledged {}  reads {}  degraded {}  503 {}  429 {}  409 {}  \
+             other {}  unanswered {}  skipped {}  faults {}",
             recorder.began.elapsed().as_secs_f64(),
             get(&recorder.acknowledged),
             get(&recorder.answered),
             get(&recorder.degraded),
             get(&recorder.busy),
             get(&recorder.limited),
+            get(&recorder.conflicts),
             get(&recorder.refused),
             get(&recorder.unanswered),
             get(&recorder.skipped),
@@ -62,6 +63,8 @@ pub(crate) struct Summary {
     wrong: usize,
     declared_faults: usize,
     declared_lost: usize,
+    /// What follows from that.
+    consequences: usize,
     stuck: u64,
     crashes: Vec<String>,
     oldest: f64,
@@ -98,6 +101,7 @@ impl Summary {
             wrong: verdict.wrong.len(),
             declared_faults: evidence.faults.iter().filter(|f| f.declared).count(),
             declared_lost: verdict.declared.len(),
+            consequences: verdict.consequences.len(),
             stuck,
             crashes,
             oldest: ages.last().copied().unwrap_or(0.0),
@@ -150,8 +154,8 @@ impl Summary {
         println!("  never applied            {}", self.stuck);
         println!("  programs that crashed    {}", self.crashes.len());
         println!(
-            "  declared double faults   {} ({} submits lost by them)",
-            self.declared_faults, self.declared_lost
+            "  declared double faults   {} ({} submits lost by them, shown or built upon {} times)",
+            self.declared_faults, self.declared_lost, self.consequences
         );
         println!(
             "  journal age              {:.1} s at most, {:.1} s P99 (faults included)",
@@ -209,6 +213,7 @@ impl Summary {
             "crashes": self.crashes,
             "declared_double_faults": self.declared_faults,
             "lost_by_declared_double_faults": self.declared_lost,
+            "consequences_of_declared_double_faults": self.consequences,
             "journal_age_max_s": self.oldest,
             "journal_age_p99_s": self.p99,
             "cache_outages": outages.collect::<Vec<_>>(),
@@ -217,13 +222,14 @@ impl Summary {
     }
 }
 
-fn kinds(verdict: &Verdict) -> [(&'static str, &Vec<Finding>); 5] {
+fn kinds(verdict: &Verdict) -> [(&'static str, &Vec<Finding>); 6] {
     [
         ("lost", &verdict.lost),
         ("doubled", &verdict.doubled),
         ("stale", &verdict.stale),
         ("wrong", &verdict.wrong),
         ("declared", &verdict.declared),
+        ("declared consequence", &verdict.consequences),
     ]
 }
 
@@ -291,8 +297,13 @@ fn refused(evidence: &Evidence) -> BTreeMap<String, usize> {
     for read in &evidence.reads {
         count(what("reads", &read.outcome));
     }
-    for one in evidence.submits.iter().flat_map(|submit| &submit.tries) {
-        count(what("submits", &one.outcome));
+    for submit in &evidence.submits {
+        for one in &submit.tries {
+            count(what("submits", &one.outcome));
+        }
+        for one in &submit.others {
+            count(what("used ids", &one.outcome));
+        }
     }
     counts
 }

@@ -40,21 +40,31 @@ pub(super) struct NewQuestions {
     pub(super) ids: Vec<String>,
 }
 
+/// What applying has done, besides the outcomes.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// Journal rows that it applied: not those that were applied before, nor those left to
+    /// whoever holds them.
+    pub(super) rows: u64,
+    /// What it brought into the table.
+    pub(super) new: Vec<NewQuestions>,
+}
+
 /// Applies all of `work`, in one transaction if all goes well. The outcomes are in its
 /// order; `Ok` also for what was applied before. Retries what may pass by itself; a bad
 /// one does not harm the others.
 pub async fn apply(site: &Site, work: &[Work], worker: &str) -> Vec<Result<()>> {
-    apply_and_tell(site, work, worker, Held::Wait, &mut Vec::new()).await
+    apply_and_tell(site, work, worker, Held::Wait, &mut Done::default()).await
 }
 
-/// As [`apply()`]; adds the new questions that came into the table. Rows that others hold
-/// are waited for, or left to them and reported as applied.
+/// As [`apply()`]; adds to what is `done`. Rows that others hold are waited for, or left to
+/// them: their outcome is `Ok`, and they do not count.
 pub(super) async fn apply_and_tell(
     site: &Site,
     work: &[Work],
     worker: &str,
     held: Held,
-    new: &mut Vec<NewQuestions>,
+    done: &mut Done,
 ) -> Vec<Result<()>> {
     let mut outcomes = Vec::with_capacity(work.len());
     // Parts still to do, the next one last. A part that fails is done in halves, so that a
@@ -64,7 +74,7 @@ pub(super) async fn apply_and_tell(
         if part.is_empty() {
             continue;
         }
-        match together(site, part, worker, held, new).await {
+        match together(site, part, worker, held, done).await {
             Ok(()) => outcomes.extend(part.iter().map(|_| Ok(()))),
             // It would be so for each of them, after as many tries. A connection that broke
             // over one of them is another matter.
@@ -128,7 +138,7 @@ async fn together(
     work: &[Work],
     worker: &str,
     held: Held,
-    new: &mut Vec<NewQuestions>,
+    done: &mut Done,
 ) -> Result<(), mysql_async::Error> {
     let mut tries = 0;
     loop {
@@ -140,8 +150,9 @@ async fn together(
             Ok(Err(ours(slow.with_source(elapsed))))
         });
         let error = match tried {
-            Ok(Ok(applied)) => {
-                new.extend(applied);
+            Ok(Ok(once)) => {
+                done.rows += once.rows;
+                done.new.extend(once.new);
                 return Ok(());
             }
             Ok(Err(error)) => error,
@@ -176,14 +187,14 @@ fn is_away(error: &mysql_async::Error) -> bool {
     }
 }
 
-/// One try; the new questions that it brought into the table.
+/// One try.
 async fn once(
     site: &Site,
     work: &[Work],
     worker: &str,
     held: Held,
     tries: u32,
-) -> Result<Vec<NewQuestions>, mysql_async::Error> {
+) -> Result<Done, mysql_async::Error> {
     let mut conn = OwnConn::new(&site.db);
     let outcome = once_on(&mut conn, site, work, worker, held, tries).await;
     conn.release();
@@ -197,7 +208,7 @@ async fn once_on(
     worker: &str,
     held: Held,
     tries: u32,
-) -> Result<Vec<NewQuestions>, mysql_async::Error> {
+) -> Result<Done, mysql_async::Error> {
     let now = UtcMicros::now();
     let context = Context {
         zone: site.zone(now).await.map_err(ours)?,
@@ -212,7 +223,7 @@ async fn once_on(
         let mut applying = apply::begin(conn.open().await?, work, held).await?;
         if applying.rows.is_empty() {
             applying.roll_back().await?;
-            return Ok(Vec::new());
+            return Ok(Done::default());
         }
         if raw::is_left(&applying.rows) {
             if made_states {
@@ -256,7 +267,8 @@ async fn once_on(
             .await
             .map_err(ours)?;
         unjournaled::applied(site, &applied).await;
-        return Ok(new);
+        let rows = applied.len() as u64;
+        return Ok(Done { rows, new });
     }
 }
 

@@ -61,7 +61,7 @@ pub struct Site {
     /// The same, on this host's disk.
     pub spool: Arc<Spool>,
     /// What this process still has to put into the journal.
-    pub(super) unjournaled_memory: Memory,
+    pub(super) unjournaled_memory: Arc<Memory>,
     /// Whether the journal and the queue are worth waiting for.
     pub(super) handoffs: Handoffs,
     /// Which season is active, as last read.
@@ -97,7 +97,7 @@ impl Site {
     }
 
     /// As [`Site::open`], after the same site under an earlier configuration: what that knows
-    /// to be missing in the cache stays known.
+    /// to be missing in the cache, or in the journal, stays known.
     ///
     /// # Errors
     /// As [`Site::open`].
@@ -118,7 +118,6 @@ impl Site {
             RedisLink::guarded("redis_cache", config.redis_cache.expose(), breaker)?
         };
         let queue_redis = Arc::new(RedisLink::new("redis_queue", config.redis_queue.expose())?);
-        let before = before.map(|site| &site.recovery);
         Ok(Arc::new_cyclic(|site| Self {
             recovery: Recovery::new(
                 site.clone(),
@@ -126,7 +125,7 @@ impl Site {
                 safe_mode,
                 srs_redis.clone(),
                 queue_redis.clone(),
-                before,
+                before.map(|site| &site.recovery),
             ),
             db: Arc::new(MariaDb::new(&config.db, config.srs.mariadb_connections)),
             cache_redis,
@@ -135,7 +134,10 @@ impl Site {
             producer: Arc::new(Producer::new(queue_redis.clone(), &config)),
             unjournaled: Arc::new(Unjournaled::new(queue_redis.clone(), &config)),
             spool: Spool::new(config.spool_dir()),
-            unjournaled_memory: Memory::new(),
+            unjournaled_memory: Memory::after(
+                before.map(|site| &site.unjournaled_memory),
+                before.is_some_and(|site| site.config.redis_queue == config.redis_queue),
+            ),
             handoffs: Handoffs::default(),
             limits: SafeMode::new(&config, queue_redis.clone()),
             queue_redis,

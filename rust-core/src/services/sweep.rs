@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::apply::{self, NewQuestions};
+use super::apply::{self, Done};
 use super::{Site, question_info, recovery, report, safe_mode, unjournaled};
 use crate::queue::Requeued;
 use crate::servers::mariadb::MariaDb;
 use crate::store::apply::{Held, Work};
 use crate::store::journal::{self, Claimed};
 use crate::types::UtcMicros;
-use crate::{ErrorKind, Result};
+use crate::{ErrorKind, Result, failpoint};
 
 /// Journal rows of one transaction.
 const ROWS: u32 = 64;
@@ -30,6 +30,9 @@ const JOB_OVERDUE_S: u32 = 30;
 const YOUTH_S: u32 = 60;
 /// Seconds that a job has to come once it is known that there is one.
 const JOB_COMES_S: u32 = 30;
+/// Seconds more that who is cut off from both Redis leaves a row to others, which can show
+/// what they apply.
+const CUT_OFF_S: u32 = 60;
 /// How long looking through the journal may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -78,29 +81,35 @@ async fn run(site: &Site, worker: &str, seconds: u32, youth: u32, max_rows: u32)
             "Spool and queue could not be looked through"
         );
     }
-    let (mut applied, mut left) = (0, max_rows);
-    let mut new: Vec<NewQuestions> = Vec::new();
+    let others = if site.recovery.is_cut_off().await {
+        CUT_OFF_S
+    } else {
+        0
+    };
+    let seconds = seconds + others;
+    let (mut done, mut left) = (Done::default(), max_rows);
     while left > 0 {
         let page = left.min(ROWS);
         let claim = journal::claim(&site.db, worker, youth, seconds, page);
         let claimed = MariaDb::within(PATIENCE, claim).await?;
+        failpoint::hit(&site.config.site, "rows_claimed").await?;
         let count = u32::try_from(claimed.len()).unwrap_or(u32::MAX);
         let (young, due): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|row| row.young);
         let mut due: Vec<Claimed> = due;
         due.extend(without_job(site, young).await?);
-        applied += apply_claimed(site, due, worker, &mut new).await?;
+        apply_claimed(site, due, worker, &mut done).await?;
         if count < page {
             break;
         }
         left -= page;
     }
-    question_info::ask(site, new).await;
+    question_info::ask(site, done.new).await;
     safe_mode::deliver(site).await;
     // The database is there. Without the queue's Redis there is nothing to tell.
     if let Err(error) = report::tell(site).await {
         tracing::debug!(site = site.config.site, ?error, "Nothing was told");
     }
-    Ok(applied)
+    Ok(done.rows)
 }
 
 /// Sees to it that these rows have a job: theirs that still waits, or a new one. Those that
@@ -130,8 +139,8 @@ async fn apply_claimed(
     site: &Site,
     rows: Vec<Claimed>,
     worker: &str,
-    new: &mut Vec<NewQuestions>,
-) -> Result<u64> {
+    done: &mut Done,
+) -> Result<()> {
     let work: Vec<Work> = rows
         .into_iter()
         .map(|row| Work {
@@ -140,15 +149,14 @@ async fn apply_claimed(
             submission: None,
         })
         .collect();
-    let outcomes = apply::apply_and_tell(site, &work, worker, Held::Skip, new).await;
-    let mut applied = 0;
+    let outcomes = apply::apply_and_tell(site, &work, worker, Held::Skip, done).await;
     for (outcome, work) in outcomes.iter().zip(&work) {
         match outcome {
-            Ok(()) => applied += 1,
+            Ok(()) => {}
             // Nothing is wrong with the row, whose claim will end.
             Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error.clone()),
             Err(error) => report::not_applied(site, work.key.submission.as_str(), error).await,
         }
     }
-    Ok(applied)
+    Ok(())
 }

@@ -15,12 +15,12 @@
 //! committed, never before. If the row is of another attempt than what was shown, the
 //! student's cached schedule goes too, and the next read shows what the journal has.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod memory;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+pub(super) use self::memory::Memory;
 
 use super::{Site, bounded, report};
 use crate::batch::{Attempt, Batch, Submission, SubmissionKey};
@@ -30,14 +30,12 @@ use crate::store::journal;
 use crate::types::{Player, Season, UtcMicros};
 use crate::{Error, ErrorKind, Result, failpoint, spool};
 
-/// How long who reads waits for the queue's Redis.
+/// How long who reads waits for the queue's Redis, and how long where that has never
+/// answered: without it, a process that has just started knows nothing.
 const OVERLAY_PATIENCE: Duration = Duration::from_millis(100);
-/// How long it is left alone after it was too slow or away.
-const LEFT_ALONE: Duration = Duration::from_secs(1);
+const FIRST_PATIENCE: Duration = Duration::from_millis(700);
 /// Rows of one statement.
 const ROWS: usize = 64;
-/// Submits that this process keeps in mind. Of more it relies on queue and spool.
-const IN_MIND: usize = 1024;
 /// How long making rows in the background may take: a server that answers after seconds
 /// needs some of them for each step of a login.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,46 +45,6 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// Tries in the background: for some ten minutes. After that it is for those who look.
 const TRIES: u32 = 300;
-
-/// What this process knows of submits without a row.
-pub(super) struct Memory {
-    state: Mutex<State>,
-    /// Whether the site had entries when the queue's Redis was last asked.
-    site_has_some: AtomicBool,
-    /// Until when it is not asked again.
-    left_alone: Mutex<Option<Instant>>,
-}
-
-#[derive(Default)]
-struct State {
-    waiting: VecDeque<Submission>,
-    /// Whether a task works them off.
-    worked_off: bool,
-}
-
-impl Memory {
-    pub(super) fn new() -> Self {
-        Self {
-            state: Mutex::default(),
-            // Not asked yet, and as a rule there are none.
-            site_has_some: AtomicBool::new(false),
-            left_alone: Mutex::default(),
-        }
-    }
-
-    fn of(&self, player: &Player, season: &Season) -> Vec<Batch> {
-        let state = lock(&self.state);
-        let theirs = state
-            .waiting
-            .iter()
-            .filter(|s| s.key.player == *player && s.season == *season);
-        theirs.map(|s| s.batch.clone()).collect()
-    }
-
-    fn is_left_alone(&self) -> bool {
-        lock(&self.left_alone).is_some_and(|until| until > Instant::now())
-    }
-}
 
 /// Batches without a row.
 pub(super) struct Overlay {
@@ -108,11 +66,15 @@ pub(super) async fn overlay(site: &Site, player: &Player, season: &Season) -> Re
         let entries = site.unjournaled.clone();
         let (player, season) = (player.clone(), season.clone());
         let asked = async move { entries.of(&player, &season).await };
-        match bounded::within(OVERLAY_PATIENCE, asked).await {
+        let patience = match memory.was_told() {
+            true => OVERLAY_PATIENCE,
+            false => FIRST_PATIENCE,
+        };
+        match bounded::within(patience, asked).await {
             Some(Ok(entries)) => Some(entries),
             Some(Err(error)) if error.kind() != ErrorKind::Unavailable => return Err(error),
             _ => {
-                *lock(&memory.left_alone) = Some(Instant::now() + LEFT_ALONE);
+                memory.leave_alone();
                 None
             }
         }
@@ -120,12 +82,10 @@ pub(super) async fn overlay(site: &Site, player: &Player, season: &Season) -> Re
     let Some(entries) = entries else {
         return Ok(Overlay {
             batches,
-            doubtful: memory.site_has_some.load(Ordering::Relaxed),
+            doubtful: memory.may_be_some(),
         });
     };
-    memory
-        .site_has_some
-        .store(entries.site_has_some, Ordering::Relaxed);
+    memory.told(entries.site_has_some);
     batches.extend(entries.submissions.into_iter().map(|s| s.batch));
     failpoint::hit(&site.config.site, "overlay_read").await?;
     Ok(Overlay {
@@ -169,18 +129,8 @@ pub(super) async fn overlays(
 
 /// Goes on making the row of a submit that was acknowledged without it. Nobody waits.
 pub(super) fn insert_later(site: &Arc<Site>, submission: Submission) {
-    site.unjournaled_memory
-        .site_has_some
-        .store(true, Ordering::Relaxed);
-    {
-        let mut state = lock(&site.unjournaled_memory.state);
-        if state.waiting.len() >= IN_MIND {
-            return;
-        }
-        state.waiting.push_back(submission);
-        if std::mem::replace(&mut state.worked_off, true) {
-            return;
-        }
+    if !site.unjournaled_memory.keep(submission) {
+        return;
     }
     let site = site.clone();
     tokio::spawn(async move {
@@ -202,19 +152,16 @@ struct Stopped<'a> {
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
         if self.early {
-            lock(&self.site.unjournaled_memory.state).worked_off = false;
+            self.site.unjournaled_memory.stopped();
         }
     }
 }
 
 async fn work_off(site: &Arc<Site>) {
-    let scope = site.config.site.as_str();
+    let (scope, memory) = (site.config.site.as_str(), &site.unjournaled_memory);
     let (mut pause, mut tries) = (PAUSES.0, 0);
     loop {
-        let batch: Vec<Submission> = {
-            let state = lock(&site.unjournaled_memory.state);
-            state.waiting.iter().take(ROWS).cloned().collect()
-        };
+        let batch = memory.next(ROWS);
         if batch.is_empty() {
             // What did not fit into memory, and what is in this process's file for nothing.
             let spool = site.spool.clone();
@@ -232,17 +179,14 @@ async fn work_off(site: &Arc<Site>) {
                     "The spool could not be looked through"
                 );
             }
-            let mut state = lock(&site.unjournaled_memory.state);
-            if state.waiting.is_empty() {
-                state.worked_off = false;
+            if memory.is_worked_off() {
                 return;
             }
             continue;
         }
         match take_in(site, &batch, PATIENCE).await {
             Ok(()) => {
-                let mut state = lock(&site.unjournaled_memory.state);
-                state.waiting.drain(..batch.len());
+                memory.done(batch.len());
                 (pause, tries) = (PAUSES.0, 0);
             }
             Err(error) if tries < TRIES => {
@@ -257,7 +201,7 @@ async fn work_off(site: &Arc<Site>) {
                     ?error,
                     "Journal rows are left to those who look through queue and spool"
                 );
-                lock(&site.unjournaled_memory.state).waiting.clear();
+                memory.give_up();
             }
         }
     }
@@ -359,9 +303,7 @@ pub async fn look(site: &Site) -> Result<usize> {
 /// Makes rows of the oldest entries on the queue's Redis.
 async fn noted(site: &Site) -> Result<usize> {
     let entries = site.unjournaled.oldest(ROWS).await?;
-    site.unjournaled_memory
-        .site_has_some
-        .store(!entries.is_empty(), Ordering::Relaxed);
+    site.unjournaled_memory.told(!entries.is_empty());
     take_in(site, &entries, LOOK_PATIENCE).await?;
     Ok(entries.len())
 }
@@ -438,8 +380,4 @@ async fn blocking<T: Send + 'static>(
         Ok(done) => done.map_err(|error| away().with_source(error)),
         Err(error) => Err(away().with_source(error)),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

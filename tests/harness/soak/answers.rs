@@ -1,7 +1,7 @@
 //! Answers that nobody should get, and requests that must not stay without any.
 
 use super::check::{Finding, Verdict};
-use super::evidence::{Evidence, Fault, Hit, Micros, Outcome, Refusal, SECOND};
+use super::evidence::{Evidence, Fault, Hit, Micros, Outcome, Refusal, SECOND, Try};
 
 /// How long after a fault its traces may show: connections are found broken, a breaker is
 /// still open.
@@ -20,7 +20,8 @@ pub(super) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
         }
     }
     for submit in &evidence.submits {
-        for one in &submit.tries {
+        let others = submit.others.iter().filter(|one| !is_conflict(one));
+        for one in submit.tries.iter().chain(others) {
             let outcome = bare(&one.outcome);
             if let Some(what) = wrong(evidence, one.door, (one.began, one.ended), outcome) {
                 verdict.wrong.push(Finding {
@@ -31,6 +32,11 @@ pub(super) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
             }
         }
     }
+}
+
+/// What a used id with other answers gets.
+fn is_conflict(one: &Try) -> bool {
+    matches!(&one.outcome, Outcome::Refused(refusal) if refusal.status == 409)
 }
 
 fn bare<T>(outcome: &Outcome<T>) -> Outcome<()> {

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::evidence::{Evidence, Fault, Micros, State, Submit};
+use super::declared::Declared;
+use super::evidence::{Evidence, Micros, Outcome, State, Submit};
 use super::history::{History, Made};
 use super::{answers, reads};
 
@@ -35,6 +36,8 @@ pub struct Verdict {
     pub wrong: Vec<Finding>,
     /// Submits lost by the declared double fault.
     pub declared: Vec<Finding>,
+    /// What would be doubled or stale, and follows from that.
+    pub consequences: Vec<Finding>,
 }
 
 impl Verdict {
@@ -48,6 +51,7 @@ impl Verdict {
 /// Judges everything.
 pub fn judge(evidence: &Evidence) -> Verdict {
     let history = History::new(evidence);
+    let declared = Declared::new(evidence);
     let mut verdict = Verdict::default();
     let tables = Tables::new(evidence);
     for (index, submit) in evidence.submits.iter().enumerate() {
@@ -61,8 +65,7 @@ pub fn judge(evidence: &Evidence) -> Verdict {
             what: format!("submission {}: {what}", submit.id),
         };
         if let Some(what) = lost(submit, index, &history, &tables) {
-            let declared = |f: &Fault| f.declared && f.meets(at, at, 0);
-            match evidence.faults.iter().any(declared) {
+            match declared.meets(at, at) {
                 true => verdict.declared.push(finding(what)),
                 false => verdict.lost.push(finding(what)),
             }
@@ -70,12 +73,23 @@ pub fn judge(evidence: &Evidence) -> Verdict {
         if let Some(what) = doubled(submit, index, &history, &tables) {
             verdict.doubled.push(finding(what));
         }
+        if submit
+            .others
+            .iter()
+            .any(|one| matches!(one.outcome, Outcome::Good(_)))
+        {
+            let what = finding("other answers were taken under its id".to_owned());
+            match declared.takes(submit) {
+                true => verdict.consequences.push(what),
+                false => verdict.doubled.push(what),
+            }
+        }
         if let Some(what) = contradictory(submit) {
             verdict.wrong.push(finding(what));
         }
     }
-    judge_states(evidence, &history, &tables, &mut verdict);
-    reads::judge(evidence, &history, &mut verdict);
+    judge_states(evidence, &history, &tables, &declared, &mut verdict);
+    reads::judge(evidence, &history, &declared, &mut verdict);
     answers::judge(evidence, &mut verdict);
     verdict
 }
@@ -180,6 +194,7 @@ fn judge_states(
     evidence: &Evidence,
     history: &History<'_>,
     tables: &Tables<'_>,
+    declared: &Declared<'_>,
     verdict: &mut Verdict,
 ) {
     for (player, questions) in &history.students {
@@ -207,10 +222,15 @@ fn judge_states(
                 let required = known.required(submit.began());
                 let at = submit.began();
                 let id = &submit.id;
+                // Any of its attempts may be the one that counts.
+                let follows = declared.covers(player, question, submit.ended());
                 match judge_state(made, required, &known.made) {
                     Some(Broken::Phantom) => {
                         let what = format!("{id} was computed from a state that is nobody's doing");
-                        verdict.doubled.push(finding(at, what));
+                        match follows {
+                            true => verdict.consequences.push(finding(at, what)),
+                            false => verdict.doubled.push(finding(at, what)),
+                        }
                     }
                     Some(Broken::Base) => {
                         let since = known.since(at, &evidence.submits);

@@ -51,6 +51,8 @@ pub struct Submit {
     pub answers: Vec<Answered>,
     /// Every request with this id and these answers.
     pub tries: Vec<Try>,
+    /// Requests with this id and other answers, after its acknowledgement.
+    pub others: Vec<Try>,
 }
 
 /// One request of a submit.
@@ -238,6 +240,11 @@ impl Submit {
     /// When it was sent for the first time.
     pub fn began(&self) -> Micros {
         self.tries.iter().map(|t| t.began).min().unwrap_or(0)
+    }
+
+    /// When its last request was over.
+    pub fn ended(&self) -> Micros {
+        self.tries.iter().map(|t| t.ended).max().unwrap_or(0)
     }
 
     /// The acknowledgements that came: when, and what they said.

@@ -7,6 +7,7 @@
 //! | [`plan`] | which faults, when, from a seed |
 //! | [`evidence`] | what clients were told, what the tables hold, which faults there were |
 //! | [`history`] | the states of each question, and from when on each must show |
+//! | `declared` | what follows from the declared double fault |
 //! | [`check`] | lost, doubled, stale: guarantees G1 to G4 |
 //! | [`reads`] | what a read may show |
 //! | [`answers`] | answers that nobody should get |
@@ -18,6 +19,7 @@
 
 pub mod answers;
 pub mod check;
+mod declared;
 pub mod dice;
 pub mod evidence;
 pub mod figures;

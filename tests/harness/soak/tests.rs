@@ -62,6 +62,7 @@ fn submit(id: &str, question: &str, tries: Vec<Try>) -> Submit {
             quality: 4,
         }],
         tries,
+        others: Vec::new(),
     }
 }
 
@@ -217,6 +218,132 @@ fn the_declared_double_fault_is_counted_apart() {
     assert_eq!(found(both), [0, 0, 0, 0, 1]);
 }
 
+/// The submit for `a` is lost by the double fault; the cache has it still. What `change` adds
+/// is found: doubled, stale, consequences.
+fn after_loss(change: impl FnOnce(&mut Evidence)) -> [usize; 3] {
+    let mut evidence = good();
+    let mut fault = fault(&[Hit::MariaDb, Hit::Queue], 99, 105);
+    fault.declared = true;
+    evidence.faults.push(fault);
+    evidence.reads.truncate(1);
+    evidence.tables = Tables {
+        rows: evidence.start.clone(),
+        ..Tables::default()
+    };
+    change(&mut evidence);
+    let verdict = judge(&evidence);
+    assert_eq!((verdict.lost.len(), verdict.wrong.len()), (0, 0));
+    assert_eq!(verdict.declared.len(), 1, "{verdict:?}");
+    let Verdict {
+        doubled,
+        stale,
+        consequences,
+        ..
+    } = verdict;
+    [doubled, stale, consequences].map(|findings| findings.len())
+}
+
+#[test]
+fn what_follows_from_a_loss_is_counted_apart() {
+    assert_eq!(after_loss(|_| {}), [0, 0, 0]);
+    // Shown still, or gone: either will do.
+    let shown = |e: &mut Evidence| e.reads.push(read(110, 1, &[("b", 20)]));
+    assert_eq!(after_loss(shown), [0, 0, 1]);
+    let gone = |e: &mut Evidence| e.reads.push(read(110, 2, &[("a", 10), ("b", 20)]));
+    assert_eq!(after_loss(gone), [0, 0, 0]);
+    let due_again = |e: &mut Evidence| e.reads.push(read(1001, 2, &[("b", 20), ("a", 1000)]));
+    assert_eq!(after_loss(due_again), [0, 0, 1]);
+    // Built upon.
+    let later = |e: &mut Evidence| again(e, 200, Some(500), state(600, 2000));
+    assert_eq!(after_loss(later), [0, 0, 1]);
+    // Begun before, and only later attempted with success.
+    let retried = |e: &mut Evidence| {
+        again(e, 200, Some(500), state(600, 2000));
+        let refused = Outcome::Refused(refused(503, Some(1)));
+        e.submits[1].tries.insert(0, one_try(99, 100, refused));
+    };
+    assert_eq!(after_loss(retried), [0, 0, 1]);
+}
+
+#[test]
+fn what_is_taken_without_the_journal_just_before_is_lost_with_the_rest() {
+    // Acknowledged at 101; MariaDB had been away until 100, for its sidecar at least.
+    let before = |mariadb: i64, both: i64| {
+        move |e: &mut Evidence| {
+            e.tables.rows[0].state = state(0, 10);
+            e.faults.push(fault(&[Hit::MariaDb], mariadb - 2, mariadb));
+            let mut fault = fault(&[Hit::MariaDb, Hit::Queue], both, both + 5);
+            fault.declared = true;
+            e.faults.push(fault);
+        }
+    };
+    assert_eq!(found(before(100, 102)), [0, 0, 0, 0, 1]);
+    // It had the journal then, or had time to write it.
+    assert_eq!(found(before(90, 102)), LOST);
+    assert_eq!(found(before(100, 105)), LOST);
+}
+
+#[test]
+fn what_does_not_follow_from_a_loss_is_a_finding() {
+    // Of another question, in the same answer or alone.
+    let other = |e: &mut Evidence| e.reads.push(read(110, 1, &[("a", 10)]));
+    assert_eq!(after_loss(other), [0, 1, 0]);
+    let both = |e: &mut Evidence| e.reads.push(read(110, 0, &[]));
+    assert_eq!(after_loss(both), [0, 1, 0]);
+    let phantom = |e: &mut Evidence| e.reads.push(read(110, 1, &[("b", 21)]));
+    assert_eq!(after_loss(phantom), [1, 0, 0]);
+    let too_many = |e: &mut Evidence| e.reads.push(read(110, 3, &[("a", 10), ("b", 20)]));
+    assert_eq!(after_loss(too_many), [0, 1, 0]);
+    let not_due = |e: &mut Evidence| e.reads.push(read(110, 2, &[("b", 20), ("a", 1000)]));
+    assert_eq!(after_loss(not_due), [0, 1, 0]);
+    // Before the loss.
+    let before = |e: &mut Evidence| e.reads.push(read(90, 1, &[("b", 20)]));
+    assert_eq!(after_loss(before), [0, 1, 0]);
+    // Another student's.
+    let strangers = |e: &mut Evidence| {
+        for tracked in &mut e.start {
+            tracked.player = "bob@example.com".to_owned();
+        }
+        e.tables.rows.clone_from(&e.start);
+        e.reads.push(read(110, 1, &[("b", 20)]));
+        for read in &mut e.reads {
+            read.player = "bob@example.com".to_owned();
+        }
+    };
+    assert_eq!(after_loss(strangers), [0, 1, 0]);
+    // Outside of such a fault.
+    let undeclared = |e: &mut Evidence| {
+        e.reads.push(read(110, 1, &[("b", 20)]));
+        let mut other = e.submits[0].clone();
+        other.id = "s-0".to_owned();
+        other.tries = vec![one_try(80, 81, Outcome::Unanswered)];
+        other.answers[0].question = "b".to_owned();
+        e.submits.push(other);
+        e.faults.push(fault(&[Hit::Sidecar(0)], 79, 82));
+        e.reads.push(read(110, 1, &[("a", 10)]));
+    };
+    assert_eq!(after_loss(undeclared), [0, 1, 1]);
+}
+
+#[test]
+fn an_attempt_that_was_lost_and_made_again_is_a_loss_too() {
+    // Acknowledged, lost, and sent again: its own first attempt is what it is built upon.
+    let again = |created: i64| {
+        move |e: &mut Evidence| {
+            let mut fault = fault(&[Hit::MariaDb, Hit::Queue], 99, 105);
+            fault.declared = true;
+            e.faults.push(fault);
+            e.submits[0].tries.push(one_try(110, 111, ack(false)));
+            e.reads.truncate(1);
+            e.tables.log[0] = logged("s-1", "a", Some(400), state(500, 1000));
+            e.tables.journal[0] = journaled("s-1", created, 120);
+        }
+    };
+    assert_eq!(found(again(110)), NOTHING);
+    // It had its row, so nothing of it was lost.
+    assert_eq!(found(again(100)), DOUBLED);
+}
+
 #[test]
 fn a_review_that_an_earlier_one_overrules_is_lost() {
     assert_eq!(found(|e| again(e, 200, Some(500), state(400, 2000))), LOST);
@@ -352,6 +479,50 @@ fn acknowledgements_of_one_submit_agree() {
         e.submits[0].tries.push(one_try(102, 103, other));
     };
     assert_eq!(found(another_job), WRONG);
+}
+
+#[test]
+fn an_id_is_of_no_use_for_other_answers() {
+    let other = |outcome: Outcome<Ack>| {
+        move |e: &mut Evidence| e.submits[0].others.push(one_try(102, 103, outcome))
+    };
+    let conflict = || Outcome::Refused(refused(409, None));
+    assert_eq!(found(other(conflict())), NOTHING);
+    assert_eq!(found(other(ack(false))), DOUBLED);
+    assert_eq!(found(other(Outcome::Refused(refused(500, None)))), WRONG);
+    // As every other request in trouble.
+    let busy = || Outcome::Refused(refused(503, Some(1)));
+    assert_eq!(found(other(busy())), WRONG);
+    let in_trouble = |e: &mut Evidence| {
+        e.faults.push(fault(&[Hit::MariaDb], 101, 103));
+        other(busy())(e);
+    };
+    assert_eq!(found(in_trouble), NOTHING);
+    // No answer to a submit itself.
+    let itself = |e: &mut Evidence| e.submits[0].tries.push(one_try(102, 103, conflict()));
+    assert_eq!(found(itself), WRONG);
+    // Refused, and done all the same: in the log, the table, or a read.
+    let logged_too = |e: &mut Evidence| {
+        other(conflict())(e);
+        e.reads.truncate(1);
+        let mut row = logged("s-1", "b", Some(0), state(600, 2000));
+        row.seq = 1;
+        e.tables.log.push(row);
+        e.tables.rows[1].state = state(600, 2000);
+    };
+    assert_eq!(found(logged_too), DOUBLED);
+    let written = |e: &mut Evidence| {
+        other(conflict())(e);
+        e.tables.rows[1].state = state(600, 2000);
+    };
+    assert_eq!(found(written), DOUBLED);
+    let shown = |e: &mut Evidence| {
+        other(conflict())(e);
+        e.reads.push(read(104, 0, &[]));
+    };
+    assert_eq!(found(shown), STALE);
+    // Nobody knows any more of what was lost.
+    assert_eq!(after_loss(other(ack(false))), [0, 0, 1]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ const ROWS: &str = "SELECT COUNT(*) FROM memora_srs_journal";
 const LOG: &str = "SELECT COUNT(*) FROM memora_srs_review_log";
 
 /// The journal can be read, and takes nothing.
-async fn close_journal(test: &TestSite) {
+pub(super) async fn close_journal(test: &TestSite) {
     test.exec(
         "CREATE TRIGGER closed BEFORE INSERT ON memora_srs_journal FOR EACH ROW \
          SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'closed'",
@@ -32,7 +32,7 @@ async fn close_journal(test: &TestSite) {
     .await;
 }
 
-async fn open_journal(test: &TestSite) {
+pub(super) async fn open_journal(test: &TestSite) {
     test.exec("DROP TRIGGER closed", ()).await;
 }
 
@@ -58,7 +58,7 @@ fn key(id: &str) -> SubmissionKey {
 }
 
 /// Waits until the rows of what was acknowledged are there, and no entries.
-async fn journaled(test: &TestSite, site: &Site, rows: u64) {
+pub(super) async fn journaled(test: &TestSite, site: &Site, rows: u64) {
     wait::until("the rows are there, and no entries", || async {
         let there = site.unjournaled.are_there().await.unwrap();
         (count(test, ROWS).await == rows && !there).then_some(())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use memora_core::config::Secret;
 use memora_core::services::Site;
+use memora_tests::disk::SmallDisk;
 use memora_tests::proxy::{Fault as Net, Proxy};
 use memora_tests::servers::RedisOptions;
 use memora_tests::{Due, TestSite, wait};
@@ -52,6 +53,8 @@ pub(super) enum Fault {
     CacheFull,
     /// The spool's folder cannot be made or written.
     NoSpool,
+    /// The spool's disk is full.
+    NoRoom,
 }
 
 /// Servers of a test's own, and a site on them.
@@ -60,6 +63,8 @@ pub(super) struct Stage {
     mariadb: Proxy,
     /// Connections that are held to make a fault.
     held: Vec<Conn>,
+    /// Where the spool is, if not in the site's folder.
+    disk: Option<SmallDisk>,
     /// How often something was begun, so that each has questions of its own.
     pub(super) cells: usize,
 }
@@ -68,6 +73,12 @@ impl Stage {
     /// With or without an append-only file of the queue's Redis. Its user there may do what
     /// `bench create-rq-users` lets it do.
     pub(super) async fn new(appendonly: bool) -> Self {
+        Self::with(appendonly, None).await
+    }
+
+    /// The same with the spool on a disk that can be filled.
+    pub(super) async fn with(appendonly: bool, disk: Option<SmallDisk>) -> Self {
+        let spool = disk.as_ref().map(|disk| disk.folder("spool"));
         let mut extra: Vec<String> = ["--user", QUEUE_USER, "on", ">secret", "resetkeys"]
             .map(str::to_owned)
             .to_vec();
@@ -79,7 +90,11 @@ impl Stage {
             extra,
             ..RedisOptions::default()
         };
-        let test = TestSite::builder()
+        let mut builder = TestSite::builder();
+        if let Some(spool) = spool {
+            builder = builder.config("srs_spool_dir", json!(spool));
+        }
+        let test = builder
             .own_mariadb()
             .own_cache()
             .own_queue_with(queue)
@@ -99,6 +114,7 @@ impl Stage {
             mariadb: Proxy::start(test.mariadb.port()).await,
             test,
             held: Vec::new(),
+            disk,
             cells: 0,
         }
     }
@@ -189,6 +205,7 @@ impl Stage {
                 std::fs::create_dir_all(spool.parent().unwrap()).unwrap();
                 std::fs::write(&spool, "").unwrap();
             }
+            Fault::NoRoom => self.disk.as_ref().expect("a small disk").fill(),
         }
     }
 
@@ -214,6 +231,7 @@ impl Stage {
             Fault::NoSpool => {
                 let _ = std::fs::remove_file(test.config().spool_dir());
             }
+            Fault::NoRoom => self.disk.as_ref().expect("a small disk").free(),
         }
     }
 }

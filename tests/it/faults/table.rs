@@ -1,6 +1,8 @@
 //! The table of `docs/DURABILITY.md`, a line a cell. The user of the queue's Redis may do no
 //! more there than Frappe's access rules let it, in all of them.
 
+use memora_tests::disk::SmallDisk;
+
 use super::cells::{Degraded, No, Yes};
 use super::servers::{Fault::*, Stage};
 
@@ -92,6 +94,28 @@ async fn the_spool() {
         (&[NoSpool, MariaDbRefusing], [No, Yes], [No, No]),
     ] {
         stage.cell(cell).await;
+    }
+}
+
+#[tokio::test]
+async fn the_spool_on_a_full_disk() {
+    for appendonly in [false, true] {
+        let Some(disk) = SmallDisk::mount(256) else {
+            return;
+        };
+        let mut stage = Stage::with(appendonly, Some(disk)).await;
+        let (warm, cold) = match appendonly {
+            false => ([No, Yes], [No, No]),
+            true => ([Yes, Yes], [Degraded, No]),
+        };
+        for cell in [
+            (&[NoRoom][..], [Yes, Yes], [Yes, Yes]),
+            (&[NoRoom, QueueHung], [Yes, Yes], [Yes, Yes]),
+            (&[NoRoom, MariaDbHung], warm, cold),
+            (&[NoRoom, MariaDbRefusing], warm, cold),
+        ] {
+            stage.cell(cell).await;
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub use crate::queue::JobOptions;
 
 use self::items::Given;
 use super::answers::Answers;
-use super::apply::{self, NewQuestions};
+use super::apply::{self, Done};
 use super::prior::{self, Asked};
 use super::{Site, handoff, report, sweep, who};
 use crate::batch::{Attempt, Batch, Door, Submission, SubmissionKey};
@@ -69,7 +69,7 @@ pub async fn persist_review_batch(
     let responses = items::list(responses)?;
     let call = PersistCall::new(&site.config.site, user, season, responses, options)?;
     // Whoever runs this in Python asks the apps about the new questions itself.
-    let persisted = match run(site, &call, worker, &mut Vec::new()).await {
+    let persisted = match run(site, &call, worker, &mut Done::default()).await {
         Ok(persisted) => persisted,
         Err(error) => {
             // The caller's own Error Log entry goes nowhere with the database away, and no
@@ -89,7 +89,7 @@ pub async fn persist_review_batch(
     Ok(persisted)
 }
 
-/// Applies what a call carries; adds the new questions that it brought into the table.
+/// Applies what a call carries; adds to what is `done`.
 ///
 /// # Errors
 /// As [`persist_review_batch`].
@@ -97,7 +97,7 @@ pub(super) async fn run(
     site: &Site,
     call: &PersistCall,
     worker: &str,
-    new: &mut Vec<NewQuestions>,
+    done: &mut Done,
 ) -> Result<Persisted> {
     refuse_stale(site, call).await?;
     let submission = if call.is_complete() {
@@ -113,7 +113,7 @@ pub(super) async fn run(
         job_id: call.job_id.clone(),
         submission: Some(submission),
     };
-    let mut outcomes = apply::apply_and_tell(site, &[work], worker, Held::Wait, new).await;
+    let mut outcomes = apply::apply_and_tell(site, &[work], worker, Held::Wait, done).await;
     outcomes.remove(0).map(|()| Persisted { processed_count })
 }
 

@@ -28,6 +28,8 @@ const PAGE: usize = 1000;
 const ROWS_OF_ONE: usize = 200;
 /// How long one page of the journal may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an outage of the cache lasts longer if the list cannot be read at its end.
+const LIST_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a long recovery says how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Age from which on a row that is applied ought to be marked: its worker has committed.
@@ -41,10 +43,16 @@ pub(super) async fn run(site: &Site) -> Result<()> {
     failpoint::hit(&site.config.site, "before_heal").await?;
     let breaker = site.safe_mode();
     let Some(number) = breaker.is_back() else {
-        return notes(site, true).await;
+        return notes(site, true).await.map(|_| ());
     };
     let end = MariaDb::within(PATIENCE, unhealed::clock(&site.db)).await?;
-    notes(site, false).await?;
+    if !notes(site, false).await? && !list_comes_back(site).await? {
+        tracing::info!(
+            site = site.config.site,
+            "The list of dirty students cannot be read: every schedule is made anew"
+        );
+        forget_all(site).await?;
+    }
     let mut progress = Progress::new(site);
     let mut next = Some(Place::start());
     let mut forgotten = Vec::new();
@@ -61,8 +69,9 @@ pub(super) async fn run(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// Own notes and those on the list; with `rows`, their journal rows too.
-async fn notes(site: &Site, rows: bool) -> Result<()> {
+/// Own notes and those on the list; with `rows`, their journal rows too. Whether the list
+/// could be read.
+async fn notes(site: &Site, rows: bool) -> Result<bool> {
     let recovery = &site.recovery;
     let own = recovery.memory.own();
     let own: Vec<_> = own
@@ -80,10 +89,21 @@ async fn notes(site: &Site, rows: bool) -> Result<()> {
         // It is looked at again when the queue is back.
         Err(Stop::Queue(error)) => {
             tracing::debug!(?error, "The list of dirty students could not be read");
-            Ok(())
+            Ok(false)
         }
         Err(Stop::Cache(error)) => Err(error),
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
+    }
+}
+
+/// Gives the queue's Redis a moment: it often went away with the cache, and a list that is
+/// read costs far fewer schedules. Whether it could be read.
+async fn list_comes_back(site: &Site) -> Result<bool> {
+    tokio::time::sleep(LIST_PATIENCE).await;
+    match listed(site, false).await {
+        Ok(()) => Ok(true),
+        Err(Stop::Queue(_)) => Ok(false),
+        Err(Stop::Cache(error)) => Err(error),
     }
 }
 

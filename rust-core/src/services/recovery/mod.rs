@@ -16,7 +16,12 @@
 //! reaches the cache does so for its own notes and for those on the list, takes off what was
 //! not noted again meanwhile, and marks the journal rows concerned (`cached_at`). The breaker
 //! closes when notes, list and journal are done: a row whose `cached_at` is NULL may have
-//! been accepted by a process that died with the knowledge.
+//! been accepted by a process that died with the knowledge. If the list cannot be read,
+//! anybody may be on it, and every schedule is forgotten.
+//!
+//! Who reaches neither cache nor list could tell nobody that the cache lacks what they apply.
+//! They leave overdue rows to others for a while ([`Recovery::is_cut_off`]): a degraded answer
+//! shows at the latest when it is applied.
 //!
 //! Any number of processes may heal at once; all that costs is a fill.
 //!

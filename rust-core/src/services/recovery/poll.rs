@@ -96,6 +96,16 @@ impl Recovery {
         self.poll.last().is_some_and(|last| last.failed)
     }
 
+    /// Whether nobody would hear of it if this process could not show something in the cache.
+    /// Asks for the list first, if the cache is away.
+    pub(in crate::services) async fn is_cut_off(&self) -> bool {
+        if !self.breaker.is_active() {
+            return false;
+        }
+        self.look_now(Duration::ZERO).await;
+        self.is_list_away()
+    }
+
     /// Own notes that the list did not take when they were made.
     async fn bring_to_list(&self) {
         if !self.memory.any() {

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::json;
 
 use crate::queue::{QueueWorker, TakenJob};
-use crate::services::{Site, Sites, apply, persist, question_info, report};
+use crate::services::apply::{self, Done};
+use crate::services::{Site, Sites, persist, question_info, report};
 use crate::store::apply::{Held, Work};
 use crate::types::UtcMicros;
 use crate::{Error, ErrorKind, Result};
@@ -79,7 +80,7 @@ async fn run_jobs_of<'j>(
 ) -> Vec<&'j TakenJob> {
     let all = jobs.clone();
     let (mut work, mut readable) = (Vec::new(), Vec::new());
-    let (mut outcomes, mut new) = (Vec::new(), Vec::new());
+    let (mut outcomes, mut applying) = (Vec::new(), Done::default());
     let mut away = false;
     for job in jobs {
         if away {
@@ -89,7 +90,7 @@ async fn run_jobs_of<'j>(
         }
         if !job.call.is_complete() {
             // Rare, and each computes from what the one before made of the table.
-            let persisted = persist::run(site, &job.call, worker.name(), &mut new).await;
+            let persisted = persist::run(site, &job.call, worker.name(), &mut applying).await;
             let outcome = outcome(site, persisted.map(|done| done.processed_count)).await;
             away |= matches!(outcome, Outcome::Later);
             outcomes.push((job, outcome));
@@ -117,7 +118,7 @@ async fn run_jobs_of<'j>(
     }
     if !work.is_empty() {
         let name = worker.name();
-        let applied = apply::apply_and_tell(site, &work, name, Held::Wait, &mut new).await;
+        let applied = apply::apply_and_tell(site, &work, name, Held::Wait, &mut applying).await;
         for ((job, work), applied) in readable.into_iter().zip(&work).zip(applied) {
             let count = work.submission.as_ref().map_or(0, |s| s.batch.items.len());
             let outcome = outcome(site, applied.map(|()| count as u64)).await;
@@ -147,7 +148,7 @@ async fn run_jobs_of<'j>(
     for (job, _) in &done {
         ended.add(job);
     }
-    question_info::ask(site, new).await;
+    question_info::ask(site, applying.new).await;
     all.into_iter()
         .filter(|job| later.contains(job.id()))
         .collect()
