@@ -1,6 +1,6 @@
 //! `/metrics`, on an address of its own: nothing that a web server in front could pass on.
 //!
-//! Prometheus asks there, in the text format of OpenMetrics
+//! Prometheus asks there, in the text format of `OpenMetrics`
 //! (<https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md>).
 //! The names are in [`memora_core::metrics`] and [`memora_core::services::gauges`].
 
