@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
 use tokio::time::timeout;
 
 use super::{Site, raw, unjournaled};
@@ -197,6 +198,9 @@ async fn once(
 ) -> Result<Done, mysql_async::Error> {
     let mut conn = OwnConn::new(&site.db);
     let outcome = once_on(&mut conn, site, work, worker, held, tries).await;
+    if outcome.is_err() {
+        conn.roll_back().await;
+    }
     conn.release();
     outcome
 }
@@ -290,6 +294,17 @@ impl<'a> OwnConn<'a> {
         self.release();
         let conn = self.db.conn().await.map_err(ours)?;
         Ok(self.conn.insert(conn))
+    }
+
+    /// Ends what failed half-way before anything else is tried: the pool would do it in the
+    /// background, and whoever passes locked rows over would pass these over meanwhile.
+    async fn roll_back(&mut self) {
+        if let Some(conn) = &mut self.conn
+            && let Err(error) = conn.query_drop("ROLLBACK").await
+        {
+            // The server does it when the connection is gone.
+            tracing::debug!(?error, "A transaction was not rolled back");
+        }
     }
 
     /// Gives the connection back: nothing is under way on it.
