@@ -95,7 +95,8 @@ class SRSRedisManager:
 
 		Students read and submit meanwhile. Desk hears of progress: event ``cache_rebuild`` with
 		season, done and total (students; 0 if not known), once a second, and with status
-		(``completed``, ``incomplete`` or ``failed``) at the end. A rebuild that was interrupted goes on where it stood.
+		(``completed``, ``incomplete`` or ``failed``) at the end. A rebuild that was interrupted goes on
+		where it stood.
 		``batch_size``: students read at once, 1 to 10,000.
 
 		Returns total_records, total_users, total_keys, status, skipped, left, refilled, lost, seconds.

@@ -520,7 +520,7 @@ class RebuildNote(TypedDict):
     """Students without a complete schedule at the end, because Redis lost it again."""
     missing_only: bool
     witnesses: list[str]
-    """Some of the first students whose schedules were filled: while Redis has them, it was not emptied."""
+    """Some of the first students that were filled: Redis has them unless it is emptied."""
     seconds: float
     at: int
     """UTC epoch microseconds."""
