@@ -53,8 +53,12 @@ impl Queue {
         }
     }
 
-    /// Logs what waits. An error of a handler is Python's own matter.
-    pub(crate) fn pass_on(&self, py: Python<'_>) {
+    /// Logs what waits.
+    ///
+    /// # Errors
+    /// What a signal's handler raises while Python works on a line: Ctrl-C, a job's time
+    /// limit. Python's handlers of logs keep their own errors to themselves.
+    pub(crate) fn pass_on(&self, py: Python<'_>) -> PyResult<()> {
         loop {
             // The lock must be free while Python works, which may call the engine again.
             let next = {
@@ -69,11 +73,9 @@ impl Queue {
                 waiting.lines.pop_front()
             };
             let Some(line) = next else {
-                return;
+                return Ok(());
             };
-            if let Err(error) = log(py, line.level, &line.text) {
-                error.write_unraisable(py, None);
-            }
+            log(py, line.level, &line.text)?;
         }
     }
 }
@@ -134,7 +136,12 @@ impl Subscriber for ToPython {
         });
         if runtime::is_background() {
             core.spawn_blocking(move || {
-                Python::try_attach(|py| core.log.pass_on(py));
+                Python::try_attach(|py| {
+                    // Signals' handlers run on the main thread alone: this is a handler's own.
+                    if let Err(error) = core.log.pass_on(py) {
+                        error.write_unraisable(py, None);
+                    }
+                });
             });
         }
     }

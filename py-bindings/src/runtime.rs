@@ -218,11 +218,14 @@ where
             let _inside = core.runtime.enter();
             wait(core, operation.as_mut())
         });
-        core.log.pass_on(py);
+        let logged = core.log.pass_on(py);
         if let Some(outcome) = polled {
+            logged?;
             break outcome;
         }
-        let asked = py.check_signals().and_then(|()| between(py));
+        let asked = logged
+            .and_then(|()| py.check_signals())
+            .and_then(|()| between(py));
         if core.generation != GENERATION.load(Ordering::Acquire) {
             // A signal's handler has forked, and this is the child. The operation is the
             // parent's: dropping it would close what the parent uses.
@@ -241,15 +244,14 @@ where
                 drop(operation);
                 gate::leave();
             });
-            core.log.pass_on(py);
+            core.log.pass_on(py)?;
             return Err(raised);
         }
     };
     let result = outcome.unwrap_or_else(|panic| Err(defect(&*panic)));
     result.map_err(|e| {
         let raised = error::raise(py, &e);
-        core.log.pass_on(py);
-        raised
+        core.log.pass_on(py).err().unwrap_or(raised)
     })
 }
 

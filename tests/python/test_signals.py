@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -123,3 +124,23 @@ def test_a_handler_that_forks_in_the_middle_of_a_call_ends_the_childs_call(
     with os.fdopen(read, "rb") as pipe:
         assert pipe.read() == b"InternalError: The process forked meanwhile"
     os.wait()
+
+
+def test_a_signal_that_comes_while_a_line_is_logged_is_not_lost(
+    private: Site, freeze: Callable[[int], None]
+) -> None:
+    class Interrupting(logging.Handler):
+        """Logs a line at the moment at which Ctrl-C comes."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    freeze(private.mariadb_pid)
+    log, handler = logging.getLogger("memora_srs"), Interrupting()
+    log.addHandler(handler)
+    try:
+        # Fails, and says so in the log.
+        with pytest.raises(KeyboardInterrupt):
+            ReviewService(*private.args).get_reviews_safe_mode(ANN, SEASON)
+    finally:
+        log.removeHandler(handler)
