@@ -62,7 +62,7 @@ plants! {
     an_acknowledgement_before_the_journal_is_found: "ack_before_journal", "0.5", ["lost"];
     a_submission_without_a_token_is_found: "no_token", "0.7", ["doubled"];
     an_order_by_wall_time_is_found: "wall_time", "0.5", ["lost"];
-    a_worker_that_does_not_show_again_is_found: "no_reassert", "0.8", ["stale"];
+    a_worker_that_does_not_show_again_is_found: "no_reassert", "1.5", ["stale"];
 }
 
 #[tokio::test]
