@@ -13,7 +13,7 @@
 //! | `memora_srs_http_requests_total{operation,status}` | counter | answers, by what was asked and the HTTP status |
 //! | `memora_srs_http_request_duration_seconds{operation}` | histogram | from the head read until the answer is made |
 //! | `memora_srs_http_requests_in_flight` | gauge | requests being answered now |
-//! | `memora_srs_safe_mode_reads_total{site,outcome}` | counter | reads while the cache was away: `degraded` (answered from the table) or `limited` (429) |
+//! | `memora_srs_safe_mode_reads_total{site,outcome}` | counter | reads while the cache was away: `degraded` (let through to the table) or `limited` (429) |
 //! | `memora_srs_safe_mode_outages_total{site}` | counter | outages of the cache that this process was the first of its host to note |
 
 use std::fmt;
@@ -61,7 +61,7 @@ pub struct OfSite {
 /// What became of a read without the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// Answered from the table.
+    /// Let through to the table.
     Degraded,
     /// Refused, to come back later.
     Limited,
@@ -145,7 +145,7 @@ impl Metrics {
         );
         registry.register(
             "safe_mode_reads",
-            "Reads while the cache was away: answered from the table, or refused for the limits",
+            "Reads while the cache was away: let through to the table, or refused for the limits",
             self.safe_mode_reads.clone(),
         );
         registry.register(
