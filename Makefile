@@ -74,6 +74,8 @@ bench: servers
 	@# Some drive the program as it is released.
 	$(RELEASE)
 	$(CARGO) bench --locked -p memora-benches $(ARGS)
+	@# One table of all that has been measured so far, and plots, in target/bench.
+	$(CARGO) run --quiet --locked --profile bench -p memora-benches --bin memora-bench-report
 
 .PHONY: bench-python ## Measure calls from Python beside redis-py doing the same
 bench-python: servers wheel $(VENVS)/bench/.made

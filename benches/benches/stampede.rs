@@ -7,7 +7,6 @@
 //! promises: no wrong answer, under 1 % 503, every key complete within 90 s.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{Write, stdout};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +19,7 @@ use memora_benches::{SEASON, machine, runtime};
 use memora_tests::load::{self, Latencies};
 use memora_tests::programs::{Start, released_binary};
 use memora_tests::questions::{SUBJECTS, question_id};
+use memora_tests::usage::cpu_seconds;
 use memora_tests::{Http, Sidecar, Student, TestSite};
 use mysql_async::prelude::Queryable;
 use serde_json::Value;
@@ -380,20 +380,6 @@ fn warnings(log: &str) -> BTreeMap<String, usize> {
         *warnings.entry(words.join(" ")).or_default() += 1;
     }
     warnings
-}
-
-/// Processor time that a process has used.
-fn cpu_seconds(pid: u32) -> f64 {
-    /// `USER_HZ`, which is 100 wherever Linux runs.
-    const TICKS: f64 = 100.0;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // After the name, which may hold blanks: user time is the 12th field, system time the 13th.
-    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
-    let ticks = fields
-        .skip(11)
-        .take(2)
-        .filter_map(|n| n.parse::<f64>().ok());
-    ticks.sum::<f64>() / TICKS
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

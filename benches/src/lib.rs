@@ -1,6 +1,7 @@
 //! Shared set-up of the benches: sites with students, and the services called in-process.
 
 pub mod crowd;
+pub mod report;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,6 +12,8 @@
 //! | [`count`] | what Redis and MariaDB were asked, counted on the server |
 //! | [`proxy`] | delays, cuts and black holes between client and server |
 //! | [`load`] | load at a planned rate, and its latencies |
+//! | [`wire`] | load that costs the machine little |
+//! | [`usage`] | what a process used: processor, memory |
 //! | [`soak`] | the soak's plan of faults, its evidence and its checker |
 //! | [`disk`] | a disk of a few kilobytes, which a test may fill |
 //! | [`wait`] | waiting for something to become true |
@@ -43,7 +45,9 @@ pub mod scratch;
 pub mod servers;
 pub mod site;
 pub mod soak;
+pub mod usage;
 pub mod wait;
+pub mod wire;
 
 pub use http::Http;
 pub use people::{Role, Session, Student};

@@ -3,17 +3,10 @@
 use memora_core::types::Player;
 use memora_tests::process::Process;
 use memora_tests::programs::Start;
-use memora_tests::{Due, TestSite, scratch, wait};
+use memora_tests::{Due, TestSite, scratch, usage, wait};
 
 use super::{all_right, class, student};
 use crate::story::{SEASON, season};
-
-/// Kilobytes that the process has had in memory at most; `None` once it has ended.
-fn peak(process: &Process) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
-}
 
 /// Rebuilds in a process of its own; its peak in kilobytes.
 async fn watched(test: &TestSite) -> u64 {
@@ -24,7 +17,7 @@ async fn watched(test: &TestSite) -> u64 {
     let process = Process::start("memora-srs rebuild", command, &log).unwrap();
     let mut most = 0;
     wait::until("it has ended", || {
-        most = most.max(peak(&process).unwrap_or(0));
+        most = most.max(usage::most_resident_bytes(process.id()) / 1024);
         let ended = process.exit_status();
         async move { ended.map(|status| assert!(status.success())) }
     })
