@@ -55,8 +55,8 @@ struct Archive {
     /// Seconds of the same load without anything else.
     #[arg(long, default_value_t = 15)]
     idle: u64,
-    /// MariaDB's buffer pool in MiB.
-    #[arg(long, default_value_t = 4096)]
+    /// MariaDB's buffer pool in MiB. Ten million rows take 4.3 GiB in the tracker, 5.2 in the archive.
+    #[arg(long, default_value_t = 8192)]
     buffer_pool: u32,
     /// MariaDB's `innodb_sort_buffer_size` in MiB, by which the archive's indexes are built: 1
     /// where nobody sets it, 64 at most.
