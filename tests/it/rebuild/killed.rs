@@ -121,6 +121,40 @@ async fn a_run_goes_on_where_the_last_one_stood_unless_told_otherwise() {
 }
 
 #[tokio::test]
+async fn who_was_left_is_filled_by_the_run_after_the_next() {
+    let test = TestSite::new().await;
+    let site = test.site().await;
+    class(&test, 30, 4).await;
+    // It dies with leases, which the next run meets, and passes by.
+    let held = ["--load", "100", "--batch-size", "4"];
+    let died = programs::run(&test, &start(Some("before_publish"), &held), "rebuild").await;
+    assert!(died.is_err());
+    let mut command = start(None, &["--load", "1", "--batch-size", "4"])
+        .command("rebuild", &test)
+        .unwrap();
+    command.args(["--site", &test.name]);
+    let log = scratch::new_dir("rebuild").unwrap().join("log");
+    let process = Process::start("memora-srs rebuild", command, &log).unwrap();
+    wait::until("some were left, and noted", || async {
+        let noted = rebuild::status(&site, SEASON).await.unwrap();
+        noted.filter(|noted| noted.note.left >= 4)
+    })
+    .await;
+    process.kill();
+    wait::until("its lock is gone", || async {
+        let noted = rebuild::status(&site, SEASON).await.unwrap().unwrap();
+        (!noted.running).then_some(())
+    })
+    .await;
+    let report = finishes(&test, &["--load", "100"]).await;
+    assert_eq!(
+        (&report["total_users"], &report["left"]),
+        (&30.into(), &0.into())
+    );
+    all_right(&test, &site, (0..30).map(student)).await;
+}
+
+#[tokio::test]
 async fn redis_away_stops_it_and_another_data_set_is_filled_from_the_start() {
     let test = TestSite::builder().own_cache().build().await;
     class(&test, 40, 4).await;

@@ -377,9 +377,7 @@ impl Job {
                     false
                 });
                 if filled {
-                    self.tally.filled_at_last();
-                } else {
-                    self.tally.leave(player);
+                    self.tally.filled_at_last(&player);
                 }
             }
         }

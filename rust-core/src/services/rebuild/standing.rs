@@ -15,6 +15,8 @@ use crate::types::{Player, Season, UtcMicros};
 
 /// Students remembered who are to be tried again; more are left to their next read.
 const REMEMBERED: usize = 10_000;
+/// Of those, how many a note names: more than a run that dies has leases of.
+const NAMED: usize = 1000;
 
 /// How a rebuild ended, or that it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,10 @@ pub struct Standing {
     pub skipped: u64,
     /// Students left to their next read: somebody else fills or writes their schedules.
     pub left: u64,
+    /// Their names, of some: those whose leases a run held that died are to be filled by the
+    /// one that goes on, or by the one after, if that dies before the leases run out.
+    #[serde(default)]
+    pub left_names: Vec<String>,
     /// Schedules filled again that Redis had lost meanwhile.
     #[serde(default)]
     pub refilled: u64,
@@ -120,6 +126,7 @@ impl Standing {
             questions: 0,
             skipped: 0,
             left: 0,
+            left_names: Vec::new(),
             refilled: 0,
             lost: 0,
             witnesses: Vec::new(),
@@ -170,6 +177,8 @@ impl Standing {
         self.lost = counts.lost;
         self.witnesses = counts.kept.noted();
         self.left = counts.left.len() as u64 + counts.forgotten;
+        let named = counts.left.iter().take(NAMED);
+        self.left_names = named.map(|player| player.as_str().to_owned()).collect();
         self.at = UtcMicros::now().0;
         self.seconds = self.earlier + (self.at - self.began).max(0) as f64 / 1e6;
     }
@@ -246,8 +255,10 @@ impl Tally {
             filled: standing.filled,
             questions: standing.questions,
             skipped: standing.skipped,
-            left: Vec::new(),
-            forgotten: standing.left,
+            left: standing.left_names.iter().map(Player::stored).collect(),
+            forgotten: standing
+                .left
+                .saturating_sub(standing.left_names.len() as u64),
             next: 0,
             early: BTreeMap::new(),
         }))
@@ -320,17 +331,14 @@ impl Tally {
         self.counts().kept.all()
     }
 
-    /// Those to be tried again; none of them is left then.
+    /// Those to be tried again. They stay noted until [`Tally::filled_at_last`].
     pub(super) fn left(&self) -> Vec<Player> {
-        std::mem::take(&mut self.counts().left)
+        self.counts().left.clone()
     }
 
-    pub(super) fn leave(&self, player: Player) {
-        self.counts().leave(player);
-    }
-
-    pub(super) fn filled_at_last(&self) {
+    pub(super) fn filled_at_last(&self, player: &Player) {
         let mut counts = self.counts();
+        counts.left.retain(|left| left != player);
         match counts.round {
             1 => counts.filled += 1,
             _ => counts.refilled += 1,
@@ -375,14 +383,29 @@ mod tests {
         tally.add(0, Player::stored("c"), filled());
         standing.take(&tally);
         assert_eq!((standing.after.as_deref(), standing.done), (Some("f"), 6));
+        // Who was left is named for a run that goes on, until their schedules are there.
+        let left = |name| Outcome {
+            left: vec![Player::stored(name)],
+            ..Outcome::default()
+        };
+        tally.add(2, Player::stored("g"), left("g"));
+        standing.take(&tally);
+        let tally = Tally::new(&standing);
+        assert_eq!(tally.left(), [Player::stored("g")]);
+        standing.take(&tally);
+        assert_eq!((standing.left, standing.done), (1, 7));
+        tally.filled_at_last(&Player::stored("g"));
+        standing.take(&tally);
+        assert_eq!((standing.left, standing.filled), (0, 7));
+        assert!(standing.left_names.is_empty());
         // Once more from the first student on: nothing is counted twice.
         tally.next_round();
         tally.add(0, Player::stored("c"), filled());
         standing.take(&tally);
-        assert_eq!((standing.after.as_deref(), standing.done), (Some("c"), 6));
+        assert_eq!((standing.after.as_deref(), standing.done), (Some("c"), 7));
         assert_eq!(
             (standing.filled, standing.refilled, standing.round),
-            (6, 3, 2)
+            (7, 3, 2)
         );
     }
 }
