@@ -57,7 +57,7 @@ struct Bench {
     #[arg(long, default_value_t = 100)]
     questions: usize,
     /// Minutes at human pace.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     minutes: u32,
     /// MariaDB's buffer pool in MiB.
     #[arg(long, default_value_t = 2048)]
