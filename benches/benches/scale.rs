@@ -70,6 +70,9 @@ struct Bench {
     /// MariaDB's buffer pool in MiB for the largest; others have what their rows need.
     #[arg(long, default_value_t = 8192)]
     buffer_pool: usize,
+    /// Seconds between the making of the last and the measuring.
+    #[arg(long, default_value_t = 10)]
+    settle: u64,
     /// Also back up the largest: a dump of the tracker.
     #[arg(long)]
     backup: bool,
@@ -89,7 +92,9 @@ async fn run(bench: &Bench) -> Result<()> {
     for rows in &bench.rows {
         seasons.push(OfSize::furnish(bench, *rows).await?);
     }
-    writeln!(out, "measuring; {}", machine())?;
+    writeln!(out, "made; {}", machine())?;
+    // What was written still goes to disk.
+    sleep(Duration::from_secs(bench.settle)).await;
     for n in 0..bench.rounds {
         for i in 0..seasons.len() {
             // Each is first in its turn.
