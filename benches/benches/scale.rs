@@ -16,7 +16,7 @@ use clap::Parser;
 use memora_benches::crowd;
 use memora_benches::report::{Bar, Figure, Plot, Report, median};
 use memora_benches::tracker::{self, Done, Each};
-use memora_benches::{SEASON, machine, runtime, season};
+use memora_benches::{machine, runtime, season};
 use memora_core::services::Site;
 use memora_tests::crowd::skewed;
 use memora_tests::load::Latencies;
@@ -142,6 +142,8 @@ struct OfSize {
     /// Of the student with most: milliseconds to each first answer, and to each complete key.
     firsts: Vec<f64>,
     completes: Vec<f64>,
+    /// Commands that took too long in Redis meanwhile.
+    slow: Vec<String>,
     /// Redis' bytes a question of those watched.
     cached: f64,
     submitted: u64,
@@ -193,6 +195,7 @@ impl OfSize {
             each: Default::default(),
             firsts: Vec::new(),
             completes: Vec::new(),
+            slow: Vec::new(),
             cached: 0.0,
             submitted: 0,
         };
@@ -276,6 +279,10 @@ impl OfSize {
             return Ok(());
         };
         let alone = Arc::new(vec![student]);
+        redis::cmd("SLOWLOG")
+            .arg("RESET")
+            .exec_async(&mut self.redis)
+            .await?;
         for _ in 0..COLD_MOST {
             self.forget(&alone).await?;
             let began = Instant::now();
@@ -290,6 +297,23 @@ impl OfSize {
             let after = began.elapsed() - answered;
             self.completes.push(after.as_secs_f64() * 1e3);
         }
+        // Each entry: number, time, microseconds, the command's words, who sent it.
+        let slow: Vec<Vec<redis::Value>> = redis::cmd("SLOWLOG")
+            .arg(&["GET", "1000"])
+            .query_async(&mut self.redis)
+            .await?;
+        self.slow = slow
+            .into_iter()
+            .filter_map(|entry| {
+                let micros: u64 = redis::from_redis_value(entry.get(2)?.clone()).ok()?;
+                let words: Vec<redis::Value> =
+                    redis::from_redis_value(entry.get(3)?.clone()).ok()?;
+                let words = words.into_iter().take(3);
+                let words = words.filter_map(|word| redis::from_redis_value::<String>(word).ok());
+                let words: Vec<String> = words.collect();
+                Some(format!("{micros} µs: {}", words.join(" ")))
+            })
+            .collect();
         Ok(())
     }
 
@@ -427,24 +451,9 @@ impl OfSize {
             "bytes",
             vec![self.cached],
         ));
-        let slow: Vec<redis::Value> = redis::cmd("SLOWLOG")
-            .arg(&["GET", "128"])
-            .query_async(&mut self.redis.clone())
-            .await?;
-        for entry in slow.iter().take(5) {
-            writeln!(out, "slow in Redis: {entry:?}")?;
-        }
-        report.figures.push(
-            Figure::new(
-                format!("commands of Redis over {} ms at {rows} rows", SLOW / 1_000),
-                "",
-                vec![slow.len() as f64],
-            )
-            .bar(Bar::AtMost(0.0)),
-        );
         if !self.firsts.is_empty() {
             let worst = |of: &[f64]| vec![of.iter().copied().fold(0.0, f64::max)];
-            let what = |what| {
+            let what = |what: &str| {
                 format!(
                     "cold read of {} questions at {rows} rows, {what}",
                     label(MOST)
@@ -460,6 +469,12 @@ impl OfSize {
                 worst(&self.completes),
             );
             report.figures.push(complete.bar(Bar::AtMost(1_000.0)));
+            for command in self.slow.iter().take(5) {
+                writeln!(out, "slow in Redis: {command}")?;
+            }
+            let slow = what(&format!("commands of Redis over {} ms", SLOW / 1_000));
+            let slow = Figure::new(slow, "", vec![self.slow.len() as f64]);
+            report.figures.push(slow.bar(Bar::AtMost(0.0)));
         }
         Ok(())
     }
@@ -491,9 +506,10 @@ impl OfSize {
 
 fn label(rows: usize) -> String {
     let power = (rows as f64).log10();
-    match power.fract() < 1e-9 {
-        true => format!("10^{power:.0}"),
-        false => format!("{:.0} million", rows as f64 / 1e6),
+    match (power.fract() < 1e-9, rows.is_multiple_of(1_000_000)) {
+        (true, _) => format!("10^{power:.0}"),
+        (false, true) => format!("{} million", rows / 1_000_000),
+        (false, false) => rows.to_string(),
     }
 }
 
@@ -591,5 +607,4 @@ fn work(report: &mut Report, seasons: &[OfSize]) {
             }
         }
     }
-    let _ = writeln!(stdout(), "season {SEASON}");
 }
