@@ -4,8 +4,11 @@
 //! site's zone: all the computing that a submit does besides encoding.
 
 use std::hint::black_box;
+use std::time::Instant;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use anyhow::Result;
+use criterion::{Criterion, Throughput, criterion_group};
+use memora_benches::report::{Bar, Figure, Report};
 use memora_core::scheduling::{Answer, Before, Parameters, schedule};
 use memora_core::site_time::SiteZone;
 use memora_core::types::{Stability, UtcMicros};
@@ -15,6 +18,10 @@ const NOW: UtcMicros = UtcMicros(1_768_816_800_000_000);
 
 /// The most answers that a submit may have.
 const BATCH: u32 = 50;
+
+/// How often the figure of the report is measured, and batches of each time.
+const ROUNDS: usize = 7;
+const BATCHES: u32 = 10_000;
 
 /// The `n`th question: stabilities, delays and answers of every kind in turn.
 fn question(n: u32) -> (Option<Before>, Answer) {
@@ -60,4 +67,32 @@ fn scheduling(c: &mut Criterion) {
 }
 
 criterion_group!(benches, scheduling);
-criterion_main!(benches);
+
+fn main() -> Result<()> {
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    let mut report = Report::new("scheduling");
+    let each = (0..ROUNDS).map(|_| each_of_a_batch()).collect();
+    let figure = Figure::new(
+        "one state scheduled and settled in the site's zone",
+        "ns",
+        each,
+    );
+    report.figures.push(figure.bar(Bar::AtMost(200.0)));
+    report.finish()
+}
+
+/// Nanoseconds for each state of a batch, in the mean of many batches.
+fn each_of_a_batch() -> f64 {
+    let parameters = Parameters::default();
+    let zone = SiteZone::from_setting(Some("Europe/Berlin"));
+    let questions: Vec<_> = (0..BATCH).map(question).collect();
+    let start = Instant::now();
+    for _ in 0..BATCHES {
+        for &(before, answer) in black_box(&questions) {
+            let after = schedule(before, answer, black_box(NOW), &parameters);
+            black_box(zone.settle(after.due));
+        }
+    }
+    start.elapsed().as_nanos() as f64 / f64::from(BATCH * BATCHES)
+}

@@ -25,9 +25,27 @@ pub struct Size {
 /// # Errors
 /// If a server fails.
 pub async fn furnish(size: Size) -> Result<(TestSite, Vec<Student>)> {
+    furnish_each(
+        &vec![size.questions; size.students],
+        size.due,
+        size.buffer_pool_mb,
+    )
+    .await
+}
+
+/// As [`furnish`], a student for each count of `questions`. Their sessions were extended within
+/// the last ten minutes, some just now and some that long ago, as those of people who are there.
+///
+/// # Errors
+/// If a server fails.
+pub async fn furnish_each(
+    questions: &[usize],
+    due: usize,
+    buffer_pool_mb: u32,
+) -> Result<(TestSite, Vec<Student>)> {
     let test = TestSite::builder()
         .own_mariadb_with(MariaDbOptions {
-            buffer_pool_mb: size.buffer_pool_mb,
+            buffer_pool_mb,
             log_file_mb: 512,
             ..MariaDbOptions::default()
         })
@@ -36,15 +54,16 @@ pub async fn furnish(size: Size) -> Result<(TestSite, Vec<Student>)> {
         .try_build()
         .await?;
     test.add_season(SEASON).await;
-    let names: Vec<String> = (0..size.students)
+    let names: Vec<String> = (0..questions.len())
         .map(|n| format!("student-{n:06}@example.com"))
         .collect();
-    let students = test.add_students(&names).await;
+    let ago = |n| chrono::Duration::seconds((n * 7919 % 600) as i64);
+    let students = test.add_students_seen(&names, ago).await;
     let mut root = test.mariadb.root().await?;
     // Nothing of this is to outlive a crash.
     let sync = |n| format!("SET GLOBAL innodb_flush_log_at_trx_commit = {n}");
     root.query_drop(sync(0)).await?;
-    test.add_questions_to_all(&students, SEASON, size.questions, size.due)
+    test.add_questions_to_each(&students, SEASON, questions, due)
         .await;
     root.query_drop(sync(1)).await?;
     test.exec("ANALYZE TABLE `tabPlayer Memory Tracker`", ())

@@ -2,6 +2,7 @@
 
 pub mod crowd;
 pub mod report;
+pub mod tracker;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -137,7 +137,13 @@ fn serve(
     let head_timeout = app.options.head_timeout;
     let for_requests = alive.clone();
     let service = service_fn(move |request| {
-        let answer = middleware::observe(app.clone(), for_requests.clone(), request);
+        // In a box: hyper keeps room for what is in flight as long as the connection is open,
+        // and most of ten thousand connections are idle.
+        let answer = Box::pin(middleware::observe(
+            app.clone(),
+            for_requests.clone(),
+            request,
+        ));
         async { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()

@@ -1,6 +1,9 @@
 //! Thousands of students at once, made in a few statements: for benches, and for tests of
 //! what a crowd does.
 
+use std::cmp::Reverse;
+
+use chrono::Duration;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -14,8 +17,48 @@ const ROWS: usize = 500;
 const QUESTIONS: usize = 500_000;
 /// From so many questions on, indexes are quicker made after them than with them.
 const MANY: usize = 200_000;
-/// [`crate::questions::question_id`] in SQL, which pads no longer numbers.
-const MOST: usize = 10_000;
+/// The questions that a student of a realistic season has, at least and at most.
+const QUESTIONS_OF_ONE: (usize, usize) = (10, 100_000);
+/// The questions that half of them have at most, and how far they differ: so they have
+/// [`QUESTIONS_EACH`] in the mean, and one in thirty thousand has all that are allowed.
+const MEDIAN: f64 = 325.0;
+const SPREAD: f64 = 1.5;
+/// Questions of a student of a realistic season, in the mean.
+pub const QUESTIONS_EACH: usize = 1_000;
+
+/// How many questions each student of a realistic season of `rows` has: most have few, a few
+/// have very many (log-normal, 10 to 100,000), [`QUESTIONS_EACH`] in the mean. The same `seed`
+/// makes the same season.
+pub fn skewed(rows: usize, seed: u64) -> Vec<usize> {
+    let (least, most) = QUESTIONS_OF_ONE;
+    let mut state = seed;
+    let mut counts = Vec::with_capacity(rows / QUESTIONS_EACH);
+    let mut left = rows;
+    while left > 0 {
+        // Box-Muller makes a normal number of two even ones.
+        let (a, b) = (even(&mut state), even(&mut state));
+        let normal = (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos();
+        let drawn = (MEDIAN * (SPREAD * normal).exp()) as usize;
+        let mut count = drawn.clamp(least, most).min(left);
+        // Nobody is left with less than the least.
+        if left - count < least {
+            count = if left <= most { left } else { count - least };
+        }
+        counts.push(count);
+        left -= count;
+    }
+    counts
+}
+
+/// The next number of `SplitMix64`, above 0 and up to 1.
+fn even(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    ((z >> 11) + 1) as f64 / (1_u64 << 53) as f64
+}
 
 impl TestSite {
     /// Students with API keys and sessions, as [`TestSite::add_student`] makes one.
@@ -23,6 +66,18 @@ impl TestSite {
     /// # Panics
     /// If a server fails.
     pub async fn add_students(&self, names: &[String]) -> Vec<Student> {
+        self.add_students_seen(names, |_| Duration::zero()).await
+    }
+
+    /// As [`TestSite::add_students`], whose sessions were last extended so long `ago` each.
+    ///
+    /// # Panics
+    /// If a server fails.
+    pub async fn add_students_seen(
+        &self,
+        names: &[String],
+        ago: impl Fn(usize) -> Duration,
+    ) -> Vec<Student> {
         let fernet = fernet::Fernet::new(&self.encryption_key).expect("a Fernet key");
         let mut students = Vec::with_capacity(names.len());
         let mut conn = self.db.get_conn().await.expect("a connection");
@@ -32,7 +87,8 @@ impl TestSite {
             let mut entries = redis::pipe();
             for name in names {
                 let (api_key, api_secret) = (random_hex::<8>(), random_hex::<8>());
-                let session = self.new_session(name, Role::Student);
+                let mut session = self.new_session(name, Role::Student);
+                session.last_updated -= ago(students.len());
                 let last = session.last_updated.format("%Y-%m-%d %H:%M:%S%.6f");
                 let zone = self.zone.name();
                 let stars = "***************";
@@ -88,7 +144,7 @@ impl TestSite {
     /// makes them, question by question: those of one student are far from each other.
     ///
     /// # Panics
-    /// If a statement fails, or for more questions than such ids have numbers for.
+    /// If a statement fails.
     pub async fn add_questions_to_all(
         &self,
         students: &[Student],
@@ -96,7 +152,23 @@ impl TestSite {
         count: usize,
         due: usize,
     ) {
-        assert!(count <= MOST, "ids have numbers for {MOST} questions");
+        let counts = vec![count; students.len()];
+        self.add_questions_to_each(students, season, &counts, due)
+            .await;
+    }
+
+    /// As [`TestSite::add_questions_to_all`], so many for each of the students.
+    ///
+    /// # Panics
+    /// If a statement fails, or there is not one count for each student.
+    pub async fn add_questions_to_each(
+        &self,
+        students: &[Student],
+        season: &str,
+        counts: &[usize],
+        due: usize,
+    ) {
+        assert_eq!(students.len(), counts.len(), "a count for each student");
         for (subject, _) in SUBJECTS {
             self.exec(
                 "INSERT IGNORE INTO `tabGame Subject` (name, creation, modified, owner, \
@@ -105,16 +177,24 @@ impl TestSite {
             )
             .await;
         }
+        // Who has most comes first: those who have a question are then the first so many.
+        let mut crowd: Vec<(&str, usize)> = students
+            .iter()
+            .zip(counts)
+            .map(|(student, count)| (student.name.as_str(), *count))
+            .collect();
+        crowd.sort_by_key(|(_, count)| Reverse(*count));
         let mut conn = self.db.get_conn().await.expect("a connection");
         query(
             &mut conn,
-            "CREATE TEMPORARY TABLE crowd (n INT PRIMARY KEY, player VARCHAR(140) NOT NULL)",
+            "CREATE TEMPORARY TABLE crowd \
+             (n INT PRIMARY KEY, player VARCHAR(140) NOT NULL, questions INT NOT NULL)",
         )
         .await;
-        let numbered: Vec<String> = students
+        let numbered: Vec<String> = crowd
             .iter()
             .enumerate()
-            .map(|(n, s)| format!("({n},{})", literal(&s.name)))
+            .map(|(n, (player, questions))| format!("({n},{},{questions})", literal(player)))
             .collect();
         for rows in numbered.chunks(ROWS) {
             query(
@@ -123,20 +203,20 @@ impl TestSite {
             )
             .await;
         }
-        let many = students.len() * count >= MANY;
+        let many = counts.iter().sum::<usize>() >= MANY;
         let indexes = match many {
             true => self.take_indexes(&mut conn).await,
             false => None,
         };
         query(&mut conn, "SET unique_checks = 0").await;
-        let step = (QUESTIONS / students.len().max(1)).clamp(1, MOST);
-        for first in (0..count).step_by(step) {
-            let last = (first + step).min(count) - 1;
-            query(
-                &mut conn,
-                &self.questions(season, students.len(), first, last, due),
-            )
-            .await;
+        let most = crowd.first().map_or(0, |(_, count)| *count);
+        let mut first = 0;
+        while first < most {
+            let having = crowd.partition_point(|(_, count)| *count > first);
+            let end = (first + (QUESTIONS / having).max(1)).min(most);
+            let sql = self.questions(season, crowd.len(), having, first, end - 1, due);
+            query(&mut conn, &sql).await;
+            first = end;
         }
         query(&mut conn, "SET unique_checks = 1").await;
         if let Some(indexes) = indexes {
@@ -145,11 +225,13 @@ impl TestSite {
         query(&mut conn, "DROP TEMPORARY TABLE crowd").await;
     }
 
-    /// The statement that makes the questions `first..=last` of everybody in `crowd`.
+    /// The statement that makes the questions `first..=last` of the first `having` in `crowd`,
+    /// as far as each of them has those.
     fn questions(
         &self,
         season: &str,
         crowd: usize,
+        having: usize,
         first: usize,
         last: usize,
         due: usize,
@@ -164,12 +246,13 @@ impl TestSite {
              player, season, question_id, stability, next_review_date, last_review_date, subject, \
              topic) \
              SELECT CONCAT('01CROWD', LPAD(seq * {crowd} + n, 19, '0')), '{now}', '{now}', player, \
-             player, player, {season}, CONCAT('STAGE-', LPAD(seq DIV 10, 3, '0'), ':', seq MOD 10), \
+             player, player, {season}, \
+             CONCAT('STAGE-', LPAD(seq DIV 10, GREATEST(3, LENGTH(seq DIV 10)), '0'), ':', seq MOD 10), \
              1 + seq MOD 4, due, due - INTERVAL ELT(1 + seq MOD 4, 1, 3, 7, 14) DAY, \
              ELT(1 + seq MOD 3, {subjects}), ELT(1 + seq MOD 3, {topics}) \
              FROM (SELECT seq, IF(seq < {due}, '{now}' - INTERVAL (100000 - seq) MINUTE, \
              '{now}' + INTERVAL (1440 + seq) MINUTE) AS due FROM seq_{first}_to_{last}) question \
-             STRAIGHT_JOIN crowd",
+             STRAIGHT_JOIN crowd WHERE n < {having} AND questions > seq",
             season = literal(season),
         )
     }
@@ -218,4 +301,36 @@ async fn query(conn: &mut Conn, sql: &str) {
 fn tuple(values: &[&str]) -> String {
     let values: Vec<String> = values.iter().map(|value| literal(value)).collect();
     format!("({})", values.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_realistic_season_is_skewed_and_the_same_each_time() {
+        let mut counts = skewed(1_000_000, 7);
+        assert_eq!(counts, skewed(1_000_000, 7));
+        assert_ne!(counts, skewed(1_000_000, 8));
+        assert_eq!(counts.iter().sum::<usize>(), 1_000_000);
+        counts.sort_unstable();
+        let students = counts.len();
+        assert!((800..1_250).contains(&students), "{students}");
+        let (least, most) = QUESTIONS_OF_ONE;
+        assert!(counts[0] >= least && counts[students - 1] <= most);
+        let median = counts[students / 2];
+        assert!((270..390).contains(&median), "{median}");
+        // The tenth with most has more than half of the rows.
+        let top: usize = counts[students * 9 / 10..].iter().sum();
+        assert!(top > 500_000, "{top}");
+    }
+
+    #[test]
+    fn a_small_season_has_nobody_with_less_than_the_least() {
+        for rows in [10, 11, 500, 20_000] {
+            let counts = skewed(rows, 1);
+            assert_eq!(counts.iter().sum::<usize>(), rows);
+            assert!(counts.iter().all(|count| *count >= 10), "{counts:?}");
+        }
+    }
 }

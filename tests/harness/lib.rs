@@ -13,6 +13,7 @@
 //! | [`proxy`] | delays, cuts and black holes between client and server |
 //! | [`load`] | load at a planned rate, and its latencies |
 //! | [`wire`] | load that costs the machine little |
+//! | [`visits`] | thousands of connections, each with a plan of its own |
 //! | [`usage`] | what a process used: processor, memory |
 //! | [`soak`] | the soak's plan of faults, its evidence and its checker |
 //! | [`disk`] | a disk of a few kilobytes, which a test may fill |
@@ -46,6 +47,7 @@ pub mod servers;
 pub mod site;
 pub mod soak;
 pub mod usage;
+pub mod visits;
 pub mod wait;
 pub mod wire;
 

@@ -313,6 +313,42 @@ pub(crate) fn at_exit(action: extern "C" fn()) {
     }
 }
 
+/// Lets this process, and the children that it starts from now on, have so many files and
+/// sockets open at once.
+///
+/// # Errors
+/// If the system allows less; says how to change that.
+pub fn allow_open_files(wanted: u64) -> Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: getrlimit writes to `limit`, which outlives the call.
+    #[expect(unsafe_code, reason = "std does not tell limits")]
+    let failed = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0;
+    if failed {
+        return Err(io::Error::last_os_error()).context("asking for the limit of open files");
+    }
+    if limit.rlim_cur >= wanted {
+        return Ok(());
+    }
+    let (soft, hard) = (limit.rlim_cur, limit.rlim_max);
+    limit.rlim_cur = wanted;
+    // Only root may raise the hard limit.
+    limit.rlim_max = hard.max(wanted);
+    // SAFETY: setrlimit reads `limit`, which outlives the call.
+    #[expect(unsafe_code, reason = "std does not change limits")]
+    let failed = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0;
+    if failed {
+        let error = io::Error::last_os_error();
+        bail!(
+            "{wanted} open files are needed, {soft} are allowed and {hard} at most: {error}; \
+             try `ulimit -n {wanted}` as root, or LimitNOFILE={wanted} in a systemd unit"
+        );
+    }
+    Ok(())
+}
+
 pub(crate) fn is_root() -> bool {
     // SAFETY: geteuid cannot fail and has no memory effects.
     #[expect(unsafe_code, reason = "std does not tell the user id")]

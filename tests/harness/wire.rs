@@ -150,19 +150,13 @@ async fn collect(mut tasks: JoinSet<Result<(Vec<u64>, usize)>>, start: Instant) 
 async fn open(address: SocketAddr, connections: usize) -> Result<Vec<Connection>> {
     let mut opened = Vec::with_capacity(connections);
     for _ in 0..connections {
-        let stream = TcpStream::connect(address).await.context("connecting")?;
-        stream.set_nodelay(true)?;
-        opened.push(Connection {
-            stream,
-            buffer: Vec::with_capacity(8 * 1024),
-            answer_bytes: 0,
-        });
+        opened.push(Connection::open(address).await?);
     }
     Ok(opened)
 }
 
 /// Runs `work` on a thread with a runtime of its own.
-async fn on_a_thread<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T>
+pub(crate) async fn on_a_thread<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T>>,
@@ -178,14 +172,26 @@ where
         .context("the load generator's thread")?
 }
 
-struct Connection {
+/// A connection that is kept.
+pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     answer_bytes: usize,
 }
 
 impl Connection {
-    async fn ask(&mut self, request: &[u8]) -> Result<()> {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await.context("connecting")?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            buffer: Vec::with_capacity(8 * 1024),
+            answer_bytes: 0,
+        })
+    }
+
+    /// Sends a request and reads its answer, which must be a 200.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<()> {
         let answered = async {
             self.stream.write_all(request).await?;
             self.answer().await

@@ -10,6 +10,7 @@ use memora_core::servers::redis::RedisLink;
 use memora_tests::count::{RedisCounter, SqlCounter};
 use memora_tests::process;
 use memora_tests::proxy::{Fault, Proxy};
+use memora_tests::questions::question_id;
 use memora_tests::servers::{MariaDb, MariaDbOptions, Redis, RedisOptions};
 use memora_tests::{Due, TestSite, wait};
 use mysql_async::prelude::Queryable;
@@ -238,4 +239,33 @@ async fn nothing_outlives_a_killed_test() {
     // The folder of the killed process goes when the next one makes its own.
     process::run("part", this_test("sweep")).unwrap();
     assert!(!socket.parent().unwrap().exists());
+}
+
+#[tokio::test]
+async fn a_crowd_has_the_questions_that_each_is_to_have() {
+    let test = TestSite::new().await;
+    test.add_season("SEASON-2026").await;
+    let names = ["ann", "bob", "cid", "dee"].map(str::to_owned);
+    let students = test.add_students(&names).await;
+    // More than three digits hold: ids are as elsewhere all the same.
+    let counts = [30, 0, 10_012, 7];
+    test.add_questions_to_each(&students, "SEASON-2026", &counts, 5)
+        .await;
+
+    let now = test.wall(chrono::Utc::now()).to_string();
+    let sql = "SELECT player, COUNT(*), SUM(next_review_date <= ?), COUNT(DISTINCT question_id) \
+               FROM `tabPlayer Memory Tracker` GROUP BY player ORDER BY player";
+    let found: Vec<(String, usize, usize, usize)> = test.query(sql, (now,)).await;
+    let each = |name: &str, count| (name.to_owned(), count, 5, count);
+    assert_eq!(
+        found,
+        [each("ann", 30), each("cid", 10_012), each("dee", 7)]
+    );
+    let last: Option<u64> = test
+        .query_one(
+            "SELECT COUNT(*) FROM `tabPlayer Memory Tracker` WHERE question_id IN (?, ?)",
+            (question_id(10_011), question_id(9_999)),
+        )
+        .await;
+    assert_eq!(last, Some(2));
 }

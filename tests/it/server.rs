@@ -2,12 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is a test's report")]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use http::StatusCode;
 use memora_core::failpoint;
 use memora_sidecar::server::Options;
-use memora_tests::{Http, Student, TestSite};
+use memora_tests::programs::{self, Start};
+use memora_tests::wait::PATIENCE;
+use memora_tests::{Http, Sidecar, Student, TestSite, scratch};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -188,4 +192,33 @@ async fn connections_beyond_the_limit_wait() {
     assert!(waits.is_err(), "a second connection was served");
     drop(first);
     read_until(&mut second, "}").await;
+}
+
+#[tokio::test]
+async fn the_soft_limit_of_open_files_is_no_limit_of_connections() {
+    let site = TestSite::new().await;
+    let program = programs::binary().unwrap();
+    let confined = scratch::new_dir("confined").unwrap().join("memora-srs");
+    let script = format!(
+        "#!/bin/sh\nulimit -Sn 64\nexec {} \"$@\"\n",
+        program.display()
+    );
+    std::fs::write(&confined, script).unwrap();
+    std::fs::set_permissions(&confined, Permissions::from_mode(0o755)).unwrap();
+    let start = Start {
+        program: Some(confined),
+        ..Start::default()
+    };
+    let sidecar = Sidecar::start_with(&site, &start).await.unwrap();
+    let health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut kept = Vec::new();
+    for _ in 0..200 {
+        let mut connection = TcpStream::connect(sidecar.address).await.unwrap();
+        connection.write_all(health).await.unwrap();
+        kept.push(connection);
+    }
+    for connection in &mut kept {
+        let answered = tokio::time::timeout(PATIENCE, read_until(connection, "}")).await;
+        assert!(answered.is_ok(), "{}", sidecar.process.log());
+    }
 }

@@ -6,6 +6,7 @@ pub(crate) mod check_config;
 pub(crate) mod journal;
 pub(crate) mod long;
 pub(crate) mod migrate;
+mod open_files;
 pub(crate) mod partition;
 pub(crate) mod rebuild;
 pub(crate) mod reconcile;

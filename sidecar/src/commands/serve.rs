@@ -11,7 +11,7 @@ use memora_core::services::{Sites, housekeeping, upkeep};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::stop_signal;
+use super::{open_files, stop_signal};
 use crate::cli::{Bench, Threads};
 use crate::{metrics, server};
 
@@ -29,7 +29,8 @@ pub(crate) struct Serve {
     /// needs no login: let nothing but Prometheus reach it.
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_bind: Option<SocketAddr>,
-    /// Connections at once.
+    /// Connections at once. Each needs an open file: the process raises its soft limit itself,
+    /// as far as the hard limit (systemd's `LimitNOFILE`) lets it.
     #[arg(long, value_name = "N", default_value_t = server::Options::default().max_connections)]
     max_connections: usize,
     #[command(flatten)]
@@ -38,6 +39,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        open_files::allow(self.max_connections);
         let runtime = self.threads.runtime()?;
         runtime.block_on(self.serve())
     }
