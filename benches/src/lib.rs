@@ -4,6 +4,7 @@ pub mod crowd;
 pub mod report;
 pub mod tracker;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +19,15 @@ use memora_core::store::apply::Work;
 use memora_core::store::journal;
 use memora_core::types::{Player, Season, UtcMicros};
 use memora_tests::questions::{self, question_id};
-use memora_tests::{Due, TestSite};
+use memora_tests::wire::{self, Requests};
+use memora_tests::{Due, Student, TestSite};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
 /// The season of every bench.
 pub const SEASON: &str = "SEASON-2026";
+/// Where answers are handed in.
+pub const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
 /// Questions that are due, and the page that is asked for.
 pub const DUE: usize = 20;
 
@@ -163,7 +167,15 @@ pub fn season() -> Season {
 /// # Panics
 /// If there are none, or more than a submit may have.
 pub fn answers(count: usize) -> SubmitRequest {
-    let responses: Value = (0..count)
+    answers_to(0..count)
+}
+
+/// Answers to these of a student's questions, under a submission id of their own.
+///
+/// # Panics
+/// As [`answers`].
+pub fn answers_to(questions: Range<usize>) -> SubmitRequest {
+    let responses: Value = questions
         .map(|i| json!({"question_id": question_id(i), "quality": 4, "response_time_ms": 4000}))
         .collect();
     SubmitRequest::from_args(&args(json!({ "responses": responses })), None, None)
@@ -175,6 +187,49 @@ fn args(value: Value) -> Map<String, Value> {
         Value::Object(args) => args,
         _ => Map::new(),
     }
+}
+
+/// Submits of different students, each with a submission id of its own.
+#[derive(Debug, Clone)]
+pub struct SubmitOf {
+    /// Those who submit, in turn.
+    pub students: Arc<Vec<Student>>,
+    /// The site.
+    pub host: String,
+    /// Answers of a submit.
+    pub answers: usize,
+    /// Tracked questions of a student: answered in turn.
+    pub questions: usize,
+    /// Part of the submission ids: of one run.
+    pub name: String,
+    /// Connections that submit at once.
+    pub connections: usize,
+}
+
+/// The requests of [`SubmitOf`].
+pub fn submits(of: SubmitOf) -> Requests {
+    Arc::new(move |connection, n| {
+        let at = n as usize * of.connections + connection;
+        let student = &of.students[at % of.students.len()];
+        let turn = at / of.students.len() * of.answers;
+        let responses: Vec<String> = (turn..turn + of.answers)
+            .map(|i| {
+                let id = question_id(i % of.questions);
+                format!(r#"{{"question_id":"{id}","quality":4,"response_time_ms":4000}}"#)
+            })
+            .collect();
+        let body = format!(
+            r#"{{"responses":[{}],"submission_id":"{}-{at}"}}"#,
+            responses.join(","),
+            of.name
+        );
+        let headers = [
+            format!("Host: {}", of.host),
+            format!("Authorization: {}", student.token()),
+            "Content-Type: application/json".to_owned(),
+        ];
+        wire::request("POST", SUBMIT, &headers, body.as_bytes())
+    })
 }
 
 /// What a figure is worth: cores, and how many programs wanted them in the last minute.

@@ -43,4 +43,5 @@ mod stampede;
 mod story;
 mod submit;
 mod sweep;
+mod together;
 mod worker;

@@ -1,12 +1,12 @@
 //! One answered question, with or without the state that the answer led to.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::types::{QuestionId, QuestionState, Stability, UtcMicros, Version};
 
 /// One answered question with the state that the answer led to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Wire", into = "Wire")]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "Wire<String>")]
 pub struct Item {
     /// Which question: in its stored spelling, or of a raw answer as it came.
     pub question_id: String,
@@ -71,9 +71,11 @@ impl Item {
 
 /// An item as it is written. Whether it has a state is said, not guessed from what is
 /// missing: a state that lost a field must not pass for a raw answer.
+///
+/// `S` is a text: borrowed for writing.
 #[derive(Serialize, Deserialize)]
-struct Wire {
-    question_id: String,
+struct Wire<S> {
+    question_id: S,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quality: Option<u8>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,26 +86,30 @@ struct Wire {
     raw: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     new_stability: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    new_next_review_date: Option<String>,
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    new_next_review_date: Option<S>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     due_us: Option<i64>,
     #[serde(default)]
     last_review_us: Option<i64>,
     #[serde(default)]
     review_version: Option<i64>,
-    #[serde(default)]
-    subject: Option<String>,
-    #[serde(default)]
-    topic: Option<String>,
+    #[serde(default = "none")]
+    subject: Option<S>,
+    #[serde(default = "none")]
+    topic: Option<S>,
     #[serde(default)]
     before: Option<Before>,
 }
 
-impl TryFrom<Wire> for Item {
+fn none<S>() -> Option<S> {
+    None
+}
+
+impl TryFrom<Wire<String>> for Item {
     type Error = String;
 
-    fn try_from(wire: Wire) -> Result<Self, String> {
+    fn try_from(wire: Wire<String>) -> Result<Self, String> {
         let missing = |field: &str| format!("missing field `{field}`");
         if wire.raw && wire.quality.is_none() {
             return Err(missing("quality"));
@@ -140,24 +146,25 @@ impl TryFrom<Wire> for Item {
     }
 }
 
-impl From<Item> for Wire {
-    fn from(item: Item) -> Self {
-        let ready = !item.raw;
-        Self {
-            question_id: item.question_id,
-            quality: item.quality,
-            response_time_ms: item.response_time_ms,
-            xp: item.xp,
-            raw: item.raw,
-            new_stability: ready.then_some(item.new_stability),
-            new_next_review_date: ready.then_some(item.new_next_review_date),
-            due_us: ready.then_some(item.due_us),
-            last_review_us: Some(item.last_review_us),
-            review_version: Some(item.review_version),
-            subject: item.subject,
-            topic: item.topic,
-            before: item.before,
-        }
+impl Serialize for Item {
+    fn serialize<W: Serializer>(&self, writer: W) -> Result<W::Ok, W::Error> {
+        let ready = !self.raw;
+        let wire = Wire {
+            question_id: self.question_id.as_str(),
+            quality: self.quality,
+            response_time_ms: self.response_time_ms,
+            xp: self.xp,
+            raw: self.raw,
+            new_stability: ready.then_some(self.new_stability),
+            new_next_review_date: ready.then_some(self.new_next_review_date.as_str()),
+            due_us: ready.then_some(self.due_us),
+            last_review_us: Some(self.last_review_us),
+            review_version: Some(self.review_version),
+            subject: self.subject.as_deref(),
+            topic: self.topic.as_deref(),
+            before: self.before,
+        };
+        wire.serialize(writer)
     }
 }
 

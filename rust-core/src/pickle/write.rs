@@ -7,7 +7,7 @@ use super::op;
 /// Appends `value` as one complete pickle.
 pub fn write(out: &mut Vec<u8>, value: &Value) {
     out.extend([op::PROTO, 2]);
-    write_value(out, value);
+    write_value(out, value, &mut Vec::new());
     out.push(op::STOP);
 }
 
@@ -17,12 +17,13 @@ pub fn write_call(out: &mut Vec<u8>, function: &str, kwargs: &Value) {
     out.extend([op::PROTO, 2, op::MARK]);
     write_str(out, function);
     out.extend([op::NONE, op::EMPTY_TUPLE]);
-    write_value(out, kwargs);
+    write_value(out, kwargs, &mut Vec::new());
     out.extend([op::TUPLE, op::STOP]);
 }
 
-/// Recursion is as deep as `value`, which this process built.
-fn write_value(out: &mut Vec<u8>, value: &Value) {
+/// Recursion is as deep as `value`, which this process built. `keys` are those of dicts in the
+/// memo, each at its place.
+fn write_value<'v>(out: &mut Vec<u8>, value: &'v Value, keys: &mut Vec<&'v str>) {
     match value {
         Value::Null => out.push(op::NONE),
         Value::Bool(true) => out.push(op::NEWTRUE),
@@ -34,7 +35,7 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
             if !items.is_empty() {
                 out.push(op::MARK);
                 for item in items {
-                    write_value(out, item);
+                    write_value(out, item, keys);
                 }
                 out.push(op::APPENDS);
             }
@@ -44,12 +45,27 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
             if !entries.is_empty() {
                 out.push(op::MARK);
                 for (key, value) in entries {
-                    write_str(out, key);
-                    write_value(out, value);
+                    write_key(out, key, keys);
+                    write_value(out, value, keys);
                 }
                 out.push(op::SETITEMS);
             }
         }
+    }
+}
+
+/// A dict's key, which as a rule comes again in the next: then it is two bytes.
+fn write_key<'v>(out: &mut Vec<u8>, key: &'v str, keys: &mut Vec<&'v str>) {
+    let known = keys.iter().position(|known| *known == key);
+    match (known, u8::try_from(keys.len())) {
+        (Some(at), _) => out.extend([op::BINGET, at as u8]),
+        (None, Ok(at)) => {
+            keys.push(key);
+            write_str(out, key);
+            out.extend([op::BINPUT, at]);
+        }
+        // The memo is as full as these opcodes can say.
+        (None, Err(_)) => write_str(out, key),
     }
 }
 

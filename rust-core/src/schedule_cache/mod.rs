@@ -44,12 +44,16 @@ pub use public::{Glance, MAX_CARRIED};
 use redis::Value;
 pub use season::{Counted, Counting};
 
-use crate::servers::redis::RedisLink;
+use crate::servers::redis::{RedisLink, ScriptCall};
 use crate::types::{Player, QuestionState, Season, UtcMicros};
 use crate::{Error, Result, failpoint};
 
 /// Format of marker and details; another format means that the key does not exist.
 const FORMAT: &str = "srs1";
+
+/// Bytes of a round trip that writes many students' states, about: a few milliseconds of
+/// Redis' time, between which it serves others.
+const ROUND_TRIP: usize = 64 * 1024;
 
 /// Keys that a page of a SCAN looks at: a fraction of a millisecond of Redis' time.
 const KEYS_PER_PAGE: usize = 1000;
@@ -233,32 +237,59 @@ impl ScheduleCache {
         season: &Season,
         states: &[QuestionState],
     ) -> Result<Applied> {
+        let call = self.apply_call(player, season, states);
+        let mut replies = self.link.all_told(vec![call]).await?;
+        applied(replies.pop().unwrap_or_else(|| Err(unexpected()))?)
+    }
+
+    /// As [`ScheduleCache::apply`], for many students, several a round trip; what came of
+    /// each, up to the first that the server did not answer.
+    pub async fn apply_all(
+        &self,
+        writes: &[(&Player, &Season, &[QuestionState])],
+    ) -> Vec<Result<Applied>> {
+        let mut done = Vec::with_capacity(writes.len());
+        let mut writes = writes.iter().peekable();
+        while writes.peek().is_some() {
+            let (mut calls, mut bytes) = (Vec::new(), 0);
+            while bytes < ROUND_TRIP
+                && let Some((player, season, states)) = writes.next()
+            {
+                let call = self.apply_call(player, season, states);
+                bytes += call.bytes();
+                calls.push(call);
+            }
+            match self.link.all_told(calls).await {
+                Ok(replies) => done.extend(replies.into_iter().map(|reply| applied(reply?))),
+                Err(error) => {
+                    done.push(Err(error));
+                    break;
+                }
+            }
+        }
+        done
+    }
+
+    fn apply_call(&self, player: &Player, season: &Season, states: &[QuestionState]) -> ScriptCall {
         let keys = self.keys(player, season);
         let lease = match failpoint::planted("no_dirty") {
             true => format!("{}:none", keys.lease()),
             false => keys.lease(),
         };
-        let mut call = scripts::APPLY.key(&keys.schedule);
-        call.key(keys.details()).key(lease);
+        let keys_of_call: [&str; 3] = [&keys.schedule, &keys.details(), &lease];
+        let mut call = ScriptCall::new(&scripts::APPLY, &keys_of_call);
         call.arg(&self.own).arg(keys.subject_prefix());
         for state in states {
             let id = state.question.as_str();
             call.arg(id)
-                .arg(&details::fingerprint(id)[..])
+                .arg(details::fingerprint(id))
                 .arg(state.due.to_score())
-                .arg(state.version.0)
-                .arg(&details::pack(state)[..])
+                .arg(state.version.0.to_string())
+                .arg(details::pack(state))
                 .arg(state.subject.as_deref().unwrap_or_default())
                 .arg(state.topic.as_deref().unwrap_or_default());
         }
-        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
-        let complete = reply.complete()?;
-        let _written = reply.int()?;
-        let largest = u64::try_from(reply.int()?).unwrap_or(0);
-        Ok(Applied {
-            complete,
-            overfull: largest > details::OVERFULL,
-        })
+        call
     }
 
     /// Gives questions that have neither subject nor topic theirs: (question, subject,
@@ -341,6 +372,18 @@ impl ScheduleCache {
         let keys = schedules.map(|schedule| Keys { schedule });
         Ok((next, keys.collect()))
     }
+}
+
+/// What a write came to.
+fn applied(reply: Value) -> Result<Applied> {
+    let mut reply = Reply::new(reply)?;
+    let complete = reply.complete()?;
+    let _written = reply.int()?;
+    let largest = u64::try_from(reply.int()?).unwrap_or(0);
+    Ok(Applied {
+        complete,
+        overfull: largest > details::OVERFULL,
+    })
 }
 
 /// The standing of a schedule of another site.

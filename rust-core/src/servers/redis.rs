@@ -309,8 +309,11 @@ impl RedisLink {
                 replies[i] = reply;
             }
         }
-        let replies = replies.into_iter();
-        Ok(replies.map(|reply| reply.map_err(Error::from)).collect())
+        // An error is one of the server, as the only command's would be.
+        let settled = replies
+            .into_iter()
+            .map(|reply| reply.or_else(|error| self.settle(&link, Err(error))));
+        Ok(settled.collect())
     }
 
     async fn send(

@@ -29,6 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const RETRIES: u32 = 3;
 /// First pause between tries; doubled each time.
 const PAUSE: Duration = Duration::from_secs(1);
+/// From so many submits on they are applied in two transactions at once...
+const LANES_FROM: usize = 32;
+/// ... where so many connections may be open.
+const CONNECTIONS: usize = 4;
 /// MariaDB's numbers for a deadlock and a lock that did not come in time.
 const TRANSIENT: [u16; 2] = [1213, 1205];
 
@@ -51,7 +55,7 @@ pub(super) struct Done {
     pub(super) new: Vec<NewQuestions>,
 }
 
-/// Applies all of `work`, in one transaction if all goes well. The outcomes are in its
+/// Applies all of `work`, in one transaction or two if all goes well. The outcomes are in its
 /// order; `Ok` also for what was applied before. Retries what may pass by itself; a bad
 /// one does not harm the others.
 pub async fn apply(site: &Site, work: &[Work], worker: &str) -> Vec<Result<()>> {
@@ -63,6 +67,48 @@ pub async fn apply(site: &Site, work: &[Work], worker: &str) -> Vec<Result<()>> 
 pub(super) async fn apply_and_tell(
     site: &Site,
     work: &[Work],
+    worker: &str,
+    held: Held,
+    done: &mut Done,
+) -> Vec<Result<()>> {
+    let mut work: Vec<(usize, &Work)> = work.iter().enumerate().collect();
+    let second = if site.config.srs.mariadb_connections < CONNECTIONS {
+        Vec::new()
+    } else {
+        split_lanes(&mut work)
+    };
+    let mut done_beside = Done::default();
+    let first_work: Vec<&Work> = work.iter().map(|(_, work)| *work).collect();
+    let second_work: Vec<&Work> = second.iter().map(|(_, work)| *work).collect();
+    let (outcomes, beside) = tokio::join!(
+        in_parts(site, &first_work, worker, held, done),
+        in_parts(site, &second_work, worker, held, &mut done_beside),
+    );
+    done.rows += done_beside.rows;
+    done.new.extend(done_beside.new);
+    let places = work.iter().chain(&second).map(|(at, _)| *at);
+    let mut outcomes: Vec<_> = places.zip(outcomes.into_iter().chain(beside)).collect();
+    outcomes.sort_by_key(|(at, _)| *at);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// Takes the second half of the students' work away, if it is worth a transaction of its own
+/// beside the first: one connection keeps one processor of the server busy. Each half has
+/// neighbours in the order of the table's keys, so that their locks meet in one place only.
+fn split_lanes<'w>(work: &mut Vec<(usize, &'w Work)>) -> Vec<(usize, &'w Work)> {
+    if work.len() < LANES_FROM {
+        return Vec::new();
+    }
+    work.sort_by(|(_, a), (_, b)| a.key.player.cmp(&b.key.player));
+    let player = &work[work.len() / 2].1.key.player;
+    // All of a student's in one.
+    let at = work.partition_point(|(_, other)| other.key.player < *player);
+    work.split_off(if at == 0 { work.len() } else { at })
+}
+
+async fn in_parts(
+    site: &Site,
+    work: &[&Work],
     worker: &str,
     held: Held,
     done: &mut Done,
@@ -136,7 +182,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(
 
 async fn together(
     site: &Site,
-    work: &[Work],
+    work: &[&Work],
     worker: &str,
     held: Held,
     done: &mut Done,
@@ -191,7 +237,7 @@ fn is_away(error: &mysql_async::Error) -> bool {
 /// One try.
 async fn once(
     site: &Site,
-    work: &[Work],
+    work: &[&Work],
     worker: &str,
     held: Held,
     tries: u32,
@@ -208,7 +254,7 @@ async fn once(
 async fn once_on(
     conn: &mut OwnConn<'_>,
     site: &Site,
-    work: &[Work],
+    work: &[&Work],
     worker: &str,
     held: Held,
     tries: u32,
@@ -241,8 +287,10 @@ async fn once_on(
             continue;
         }
         let new = new_questions(&applying.rows);
-        let cached = show(site, &applying.rows).await;
-        match applying.upsert(&context).await {
+        // Both before the commit, so nobody sees the table have what the cache may lack.
+        let rows = applying.rows.clone();
+        let (cached, upserted) = tokio::join!(show(site, &rows), applying.upsert(&context));
+        match upserted {
             Err(error) if partitions::is_missing(&error) && !made_partitions => {
                 made_partitions = true;
                 let mut seasons: Vec<Season> =
@@ -358,7 +406,7 @@ async fn make_partitions(site: &Site, missing: &[Season]) -> Result<(), mysql_as
     Ok(())
 }
 
-/// Shows the states in the cache, student by student; whether each row is there now.
+/// Shows the states in the cache; whether each row is there now.
 async fn show(site: &Site, rows: &[Submission]) -> Vec<bool> {
     if failpoint::planted("no_reassert") {
         return vec![true; rows.len()];
@@ -370,36 +418,40 @@ async fn show(site: &Site, rows: &[Submission]) -> Vec<bool> {
             .or_default()
             .extend(row.batch.states());
     }
-    let mut shown: BTreeMap<(&Player, &Season), bool> = BTreeMap::new();
-    let mut away = false;
-    for ((player, season), states) in students {
-        let mut good = !away;
-        for chunk in states.chunks(100) {
-            if good && let Err(error) = site.cache.apply(player, season, chunk).await {
-                tracing::warn!(
-                    site = site.config.site,
-                    ?error,
-                    "The cache could not be written"
-                );
-                // The rest would wait for the same server.
-                (good, away) = (false, true);
-            }
-        }
-        shown.insert((player, season), good);
-    }
-    let unconfirmed = shown.iter().filter(|(_, good)| !**good);
-    let unconfirmed: Vec<_> = unconfirmed.map(|(student, _)| *student).collect();
-    if !unconfirmed.is_empty() {
-        site.recovery.unconfirmed(&unconfirmed).await;
-    }
-    rows.iter()
-        .map(|row| {
-            shown
-                .get(&(&row.key.player, &row.season))
-                .copied()
-                .unwrap_or(false)
+    let writes: Vec<_> = students
+        .iter()
+        .flat_map(|((player, season), states)| {
+            states
+                .chunks(100)
+                .map(move |chunk| (*player, *season, chunk))
         })
-        .collect()
+        .collect();
+    let shown = site.cache.apply_all(&writes).await;
+    let first_error = shown.iter().find_map(|shown| shown.as_ref().err());
+    if let Some(error) = first_error {
+        tracing::warn!(
+            site = site.config.site,
+            ?error,
+            "The cache could not be written"
+        );
+    }
+    // What has no outcome came after one that the server did not answer.
+    let good = shown
+        .iter()
+        .map(Result::is_ok)
+        .chain(std::iter::repeat(false));
+    let unconfirmed: BTreeSet<_> = writes
+        .iter()
+        .zip(good)
+        .filter(|(_, good)| !good)
+        .map(|((player, season, _), _)| (*player, *season))
+        .collect();
+    if !unconfirmed.is_empty() {
+        let students: Vec<_> = unconfirmed.iter().copied().collect();
+        site.recovery.unconfirmed(&students).await;
+    }
+    let known = |row: &Submission| !unconfirmed.contains(&(&row.key.player, &row.season));
+    rows.iter().map(known).collect()
 }
 
 fn ours(error: Error) -> mysql_async::Error {

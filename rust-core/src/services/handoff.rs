@@ -99,14 +99,16 @@ impl Default for Handoffs {
 /// # Errors
 /// `Conflict` if the id was used for other answers; `Unavailable` if it is not known to be
 /// durable.
-pub(super) async fn hand_off(site: &Arc<Site>, ours: Submission) -> Result<Submission> {
+pub(super) async fn hand_off(site: &Arc<Site>, ours: Submission) -> Result<Arc<Submission>> {
+    let ours = Arc::new(ours);
     let wait_for_journal = site.handoffs.journal.waiting();
     let queued = enqueue(site, &ours, wait_for_journal).await;
+    let attempt = ours.attempt;
     // What is to be written: ours, unless another attempt at it is known to be ahead.
     let mut ahead_unread = false;
     let submission = match &queued {
         Ok(queued) if queued.winner != ours.attempt => match ahead(site, &ours, queued).await {
-            Ok(Some(ahead)) => same_answers(ahead, &ours)?,
+            Ok(Some(ahead)) => Arc::new(same_answers(ahead, &ours)?),
             Ok(None) => {
                 // Its job is done and forgotten, so its row is there; or it died before
                 // anything of it could be read, so nobody was told that it counts.
@@ -115,7 +117,7 @@ pub(super) async fn hand_off(site: &Arc<Site>, ours: Submission) -> Result<Submi
             }
             // It may have been acknowledged and shown, and ours computed on top of that:
             // only its row can tell.
-            Err(_) => return winner(site, &ours).await,
+            Err(_) => return winner(site, &ours).await.map(Arc::new),
         },
         Ok(_) => ours,
         Err(error) => {
@@ -128,7 +130,14 @@ pub(super) async fn hand_off(site: &Arc<Site>, ours: Submission) -> Result<Submi
         }
     };
     let journaled = if wait_for_journal {
-        let journaled = write_journal(site, &submission, site.config.srs.journal_budget).await;
+        let budget = site.config.srs.journal_budget;
+        let journaled = match &queued {
+            // Its row may be there, and perhaps locked: others are not to wait for that.
+            Ok(queued) if queued.winner != attempt => {
+                write_journal(site, &submission, budget).await
+            }
+            _ => write_together(site, &submission, budget).await,
+        };
         site.handoffs.journal.report(journaled.is_ok());
         journaled
     } else {
@@ -137,7 +146,7 @@ pub(super) async fn hand_off(site: &Arc<Site>, ours: Submission) -> Result<Submi
     match journaled {
         Err(_) if failpoint::planted("ack_before_journal") => Ok(submission),
         Ok(Inserted::Yes) => Ok(submission),
-        Ok(Inserted::Taken) => winner(site, &submission).await,
+        Ok(Inserted::Taken) => winner(site, &submission).await.map(Arc::new),
         Err(_) if ahead_unread => Err(unreadable()),
         Err(error) => {
             tracing::debug!(site = site.config.site, ?error, "Going without the journal");
@@ -154,7 +163,11 @@ fn unreadable() -> Error {
     Error::unavailable("The same answers are being stored", COME_BACK)
 }
 
-async fn enqueue(site: &Site, submission: &Submission, journal_may_do: bool) -> Result<Enqueued> {
+async fn enqueue(
+    site: &Site,
+    submission: &Arc<Submission>,
+    journal_may_do: bool,
+) -> Result<Enqueued> {
     let queue = &site.handoffs.queue;
     let patience = if queue.waiting() || !journal_may_do {
         site.config.srs.journal_budget
@@ -188,6 +201,21 @@ async fn ahead(site: &Site, ours: &Submission, queued: &Enqueued) -> Result<Opti
 
 fn winner_budget(site: &Site) -> Duration {
     WINNER_BUDGET.max(site.config.srs.journal_budget)
+}
+
+/// The journal row, within `budget`, by a statement that makes others' rows too.
+///
+/// # Errors
+/// As [`write_journal`].
+async fn write_together(
+    site: &Site,
+    submission: &Submission,
+    budget: Duration,
+) -> Result<Inserted> {
+    let inserted = site.journal.insert(submission, Instant::now() + budget);
+    let inserted = inserted.await.map_err(|e| refused().with_source(e))?;
+    failpoint::hit(&site.config.site, "after_journal").await?;
+    Ok(inserted)
 }
 
 /// The journal row, within `budget`.
@@ -245,8 +273,8 @@ fn same_answers(winner: Submission, ours: &Submission) -> Result<Submission> {
 async fn without_journal(
     site: &Arc<Site>,
     queued: Result<Enqueued>,
-    submission: Submission,
-) -> Result<Submission> {
+    submission: Arc<Submission>,
+) -> Result<Arc<Submission>> {
     queued.map_err(|error| refused().with_source(error))?;
     let json = submission.to_json()?;
     let noted = bounded::within(NOTE_BUDGET.max(site.config.srs.journal_budget), {
@@ -284,7 +312,7 @@ async fn without_journal(
         }
     }
     failpoint::hit(&site.config.site, "after_spool").await?;
-    unjournaled::insert_later(site, submission.clone());
+    unjournaled::insert_later(site, Submission::clone(&submission));
     Ok(submission)
 }
 

@@ -10,6 +10,7 @@ pub mod bounded;
 pub mod clear;
 pub mod fill;
 pub mod gauges;
+mod group_commit;
 mod handoff;
 pub mod housekeeping;
 pub mod journal;

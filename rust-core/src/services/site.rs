@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::bounded;
 use super::fill::Fills;
+use super::group_commit::GroupCommit;
 use super::handoff::Handoffs;
 use super::question_info::Unasked;
 use super::recovery::Recovery;
@@ -62,6 +63,8 @@ pub struct Site {
     pub spool: Arc<Spool>,
     /// What this process still has to put into the journal.
     pub(super) unjournaled_memory: Arc<Memory>,
+    /// Writes submits into the journal.
+    pub(super) journal: Arc<GroupCommit>,
     /// Whether the journal and the queue are worth waiting for.
     pub(super) handoffs: Handoffs,
     /// Which season is active, as last read.
@@ -118,6 +121,7 @@ impl Site {
             RedisLink::guarded("redis_cache", config.redis_cache.expose(), breaker)?
         };
         let queue_redis = Arc::new(RedisLink::new("redis_queue", config.redis_queue.expose())?);
+        let db = Arc::new(MariaDb::new(&config.db, config.srs.mariadb_connections));
         Ok(Arc::new_cyclic(|site| Self {
             recovery: Recovery::new(
                 site.clone(),
@@ -127,7 +131,8 @@ impl Site {
                 queue_redis.clone(),
                 before.map(|site| &site.recovery),
             ),
-            db: Arc::new(MariaDb::new(&config.db, config.srs.mariadb_connections)),
+            journal: GroupCommit::new(db.clone()),
+            db,
             cache_redis,
             auth: Arc::new(Authenticator::new(config.srs.mariadb_connections)),
             cache: ScheduleCache::new(srs_redis, &config.site, &config.srs.key_prefix),

@@ -149,21 +149,23 @@ impl QueueWorker {
         taken: &mut Vec<TakenJob>,
     ) -> Result<()> {
         let fresh = self.not_left(queue, page);
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        let mut ours = Vec::new();
-        let mut others = Vec::new();
-        for (id, hash) in fresh.iter().zip(self.read(&fresh).await?) {
-            match hash.and_then(|hash| self.ours(queue, id, &hash, now)) {
-                Some(job) if !self.memory().resting.contains(&job.call.site) => ours.push(job),
-                _ => others.push(id.clone()),
+        let mut fresh = fresh.as_slice();
+        while !fresh.is_empty() && taken.len() < max {
+            // As a rule all are ours: no more are read than are wanted.
+            let (some, rest) = fresh.split_at(fresh.len().min(max - taken.len()));
+            fresh = rest;
+            let mut ours = Vec::new();
+            let mut others = Vec::new();
+            for (id, hash) in some.iter().zip(self.read(some).await?) {
+                match hash.and_then(|hash| self.ours(queue, id, &hash, now)) {
+                    Some(job) if !self.memory().resting.contains(&job.call.site) => ours.push(job),
+                    _ => others.push(id.clone()),
+                }
             }
-        }
-        self.leave(queue, others);
-        ours.truncate(max - taken.len());
-        if !ours.is_empty() {
-            taken.extend(self.take_ours(queue, ours, now).await?);
+            self.leave(queue, others);
+            if !ours.is_empty() {
+                taken.extend(self.take_ours(queue, ours, now).await?);
+            }
         }
         Ok(())
     }

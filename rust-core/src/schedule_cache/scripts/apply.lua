@@ -30,18 +30,45 @@ if not token then
   return { INCOMPLETE, 0, 0 }
 end
 
+-- Buckets are read and written once, however many of their questions are set; names and
+-- subjects' schedules are looked up once.
+local fields, bucket = {}, {}
+for i = 3, #ARGV, 7 do
+  local field = bucket_of(ARGV[i + 1], buckets)
+  if not bucket[field] then
+    bucket[field] = ''
+    fields[#fields + 1] = field
+  end
+end
+for i, found in ipairs(#fields > 0 and redis.call('HMGET', details, unpack(fields)) or {}) do
+  bucket[fields[i]] = found or ''
+end
+local numbers, sets = {}, {}
+local function number_once(name)
+  numbers[name] = numbers[name] or two_bytes(number_of(details, name))
+  return numbers[name]
+end
+local function set_once(subject)
+  if sets[subject] == nil then
+    sets[subject] = subject_set(details, ARGV[2], token, subject) or false
+  end
+  return sets[subject]
+end
+
 local written, largest = 0, 0
+-- What this call sets: the same question may come again in it.
+local set_scores, scores, is_changed = {}, {}, {}
 for i = 3, #ARGV, 7 do
   local question, fingerprint, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local version, packed = tonumber(ARGV[i + 3]), ARGV[i + 4]
   local field = bucket_of(fingerprint, buckets)
-  local bucket = redis.call('HGET', details, field) or ''
-  local at = find_record(bucket, fingerprint)
-  local old_score = redis.call('ZSCORE', set, question)
+  local records = bucket[field]
+  local at = find_record(records, fingerprint)
   local wins = true
   local subject, topic, left = nil, nil, nil
   if at then
-    local old = string.sub(bucket, at, at + RECORD - 1)
+    local old = string.sub(records, at, at + RECORD - 1)
+    local old_score = set_scores[question] or redis.call('ZSCORE', set, question)
     if old_score then
       local old_version = number(string.sub(old, 13, 19))
       local due, old_due = tonumber(score), tonumber(old_score)
@@ -58,29 +85,39 @@ for i = 3, #ARGV, 7 do
     if ARGV[i + 6] == '' then topic = string.sub(old, 33, 34) end
   end
   if wins then
-    subject = subject or two_bytes(number_of(details, ARGV[i + 5]))
-    topic = topic or two_bytes(number_of(details, ARGV[i + 6]))
-    if at then
-      local old_subject = string.sub(bucket, at + 30, at + 31)
-      left = old_subject ~= subject and subject_set(details, ARGV[2], token, old_subject)
-    end
+    subject = subject or number_once(ARGV[i + 5])
+    topic = topic or number_once(ARGV[i + 6])
     local record = fingerprint .. packed .. subject .. topic
     if at then
-      bucket = string.sub(bucket, 1, at - 1) .. record .. string.sub(bucket, at + RECORD)
+      local old_subject = string.sub(records, at + 30, at + 31)
+      left = old_subject ~= subject and set_once(old_subject)
+      records = string.sub(records, 1, at - 1) .. record .. string.sub(records, at + RECORD)
     else
-      bucket = bucket .. record
+      records = records .. record
     end
-    redis.call('ZADD', set, score, question)
-    redis.call('HSET', details, field, bucket)
+    bucket[field] = records
+    is_changed[field] = true
+    set_scores[question] = score
+    scores[#scores + 1] = score
+    scores[#scores + 1] = question
     written = written + 1
     if left then
       redis.call('ZREM', left, question)
     end
-    local of_subject = subject_set(details, ARGV[2], token, subject)
+    local of_subject = set_once(subject)
     if of_subject then
       redis.call('ZADD', of_subject, score, question)
     end
   end
-  largest = math.max(largest, #bucket / RECORD)
+  largest = math.max(largest, #records / RECORD)
+end
+if written > 0 then
+  local changes = {}
+  for field in pairs(is_changed) do
+    changes[#changes + 1] = field
+    changes[#changes + 1] = bucket[field]
+  end
+  redis.call('ZADD', set, unpack(scores))
+  redis.call('HSET', details, unpack(changes))
 end
 return { COMPLETE, written, largest }

@@ -1,7 +1,9 @@
 -- The rows to apply, locked in key order, so that two workers wait for each other
--- instead of dead-locking. Per row: player, submission_id
-SELECT player, submission_id, attempt, fingerprint, season, payload
+-- instead of dead-locking. Those that are done come too, without their payload: no job
+-- need make them. Per row: player, submission_id
+SELECT player, submission_id, attempt, fingerprint, season,
+  IF(applied_at IS NULL AND state <> 'dismissed', payload, NULL)
 FROM memora_srs_journal
-WHERE applied_at IS NULL AND state <> 'dismissed' AND ({keys})
+WHERE {keys}
 ORDER BY player, submission_id
 FOR UPDATE

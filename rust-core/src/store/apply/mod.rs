@@ -7,6 +7,9 @@
 
 mod write;
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, IsolationLevel, Params, Row, Transaction, TxOpts, Value};
 
@@ -48,7 +51,7 @@ pub struct Applying<'c> {
     tx: Transaction<'c>,
     /// The rows that are not applied yet, in key order. Rows of `Work` that are missing
     /// here are applied already: their jobs are done.
-    pub rows: Vec<Submission>,
+    pub rows: Arc<Vec<Submission>>,
 }
 
 /// What is done about journal rows that somebody else holds.
@@ -66,35 +69,74 @@ pub enum Held {
 /// `Unavailable` or a server's error; nothing has changed.
 pub async fn begin<'c>(
     conn: &'c mut Conn,
-    work: &[Work],
+    work: &[&Work],
     held: Held,
 ) -> Result<Applying<'c>, mysql_async::Error> {
     let mut options = TxOpts::new();
     options.with_isolation_level(Some(IsolationLevel::ReadCommitted));
     let mut tx = conn.start_transaction(options).await?;
-    let mut missing: Vec<&Submission> = work.iter().filter_map(|w| w.submission.as_ref()).collect();
-    missing.sort_by(|a, b| a.key.cmp(&b.key));
-    for chunk in missing.chunks(100) {
-        let sql = with_rows(include_str!("insert_missing.sql"), chunk.len(), 6);
-        let mut params = Vec::with_capacity(chunk.len() * 6);
-        for s in chunk {
+    let keys = work.iter().map(|w| &w.key).collect();
+    let mut found = lock(&mut tx, keys, held).await?;
+    // As a rule each submit has its row: what a job carries is sent only where it is needed.
+    let there: HashSet<&SubmissionKey> = found.iter().map(|(key, _)| key).collect();
+    let mut missing: Vec<&Submission> = work
+        .iter()
+        .filter_map(|w| w.submission.as_ref())
+        .filter(|s| !there.contains(&s.key))
+        .collect();
+    if !missing.is_empty() {
+        missing.sort_by(|a, b| a.key.cmp(&b.key));
+        insert(&mut tx, &missing).await?;
+        let keys = missing.iter().map(|s| &s.key).collect();
+        let made = lock(&mut tx, keys, held).await?;
+        found.extend(made);
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    }
+    let rows = found.into_iter().filter_map(|(_, row)| row).collect();
+    Ok(Applying {
+        tx,
+        rows: Arc::new(rows),
+    })
+}
+
+async fn insert(
+    tx: &mut Transaction<'_>,
+    missing: &[&Submission],
+) -> Result<(), mysql_async::Error> {
+    let mut rest = missing;
+    for size in rows::pieces(missing.len()) {
+        let (piece, others) = rest.split_at(size);
+        rest = others;
+        let sql = with_rows(include_str!("insert_missing.sql"), size, 6);
+        let mut params = Vec::with_capacity(size * 6);
+        for s in piece {
             params.extend(journal::insert_params(s).map_err(other)?);
         }
         tx.exec_drop(sql, Params::Positional(params)).await?;
     }
-    let keys: Vec<&SubmissionKey> = work.iter().map(|w| &w.key).collect();
+    Ok(())
+}
+
+/// Locks the rows that are there, in key order; those that are not applied yet with what
+/// they say.
+async fn lock(
+    tx: &mut Transaction<'_>,
+    keys: Vec<&SubmissionKey>,
+    held: Held,
+) -> Result<Vec<(SubmissionKey, Option<Submission>)>, mysql_async::Error> {
+    let keys = rows::padded(keys);
     let mut sql = include_str!("lock.sql").replace("{keys}", &rows::key_marks(keys.len()));
     if held == Held::Skip {
         sql.push_str(" SKIP LOCKED");
     }
-    let params = Params::Positional(rows::key_params(keys.iter().copied()));
+    let params = Params::Positional(rows::key_params(keys));
     let found: Vec<Row> = tx.exec(sql, params).await?;
-    let rows = found
-        .into_iter()
-        .map(|mut row| journal::submission(&mut row))
-        .collect::<Result<Vec<_>>>()
-        .map_err(other)?;
-    Ok(Applying { tx, rows })
+    let read = |mut row: Row| match row.as_ref(5) {
+        Some(Value::NULL) => Ok((journal::key(&mut row)?, None)),
+        _ => journal::submission(&mut row).map(|s| (s.key.clone(), Some(s))),
+    };
+    let found: Result<Vec<_>> = found.into_iter().map(read).collect();
+    found.map_err(other)
 }
 
 impl Applying<'_> {
@@ -115,7 +157,7 @@ impl Applying<'_> {
     pub async fn finish(
         mut self,
         context: &Context<'_>,
-        work: &[Work],
+        work: &[&Work],
         cached: &[bool],
     ) -> Result<(), mysql_async::Error> {
         if context.review_log {
@@ -133,9 +175,10 @@ impl Applying<'_> {
             if keys.is_empty() {
                 continue;
             }
+            let keys = rows::padded(keys);
             let sql = include_str!("done.sql").replace("{keys}", &rows::key_marks(keys.len()));
             let mut params = vec![Value::from(known)];
-            params.extend(rows::key_params(keys.iter().copied()));
+            params.extend(rows::key_params(keys));
             self.tx.exec_drop(sql, Params::Positional(params)).await?;
         }
         self.tx.commit().await
@@ -145,7 +188,7 @@ impl Applying<'_> {
     ///
     /// # Errors
     /// A server's error; whether the commit took place is then unknown.
-    pub async fn keep(self) -> Result<Vec<Submission>, mysql_async::Error> {
+    pub async fn keep(self) -> Result<Arc<Vec<Submission>>, mysql_async::Error> {
         let Self { tx, rows } = self;
         tx.commit().await?;
         Ok(rows)

@@ -8,26 +8,22 @@ use mysql_async::{Params, Transaction, Value};
 use super::{Context, Work, with_rows};
 use crate::batch::Submission;
 use crate::site_time::SiteZone;
+use crate::store::rows;
 use crate::types::{QuestionState, Stability, UtcMicros, new_ulid};
 
 type Done = Result<(), mysql_async::Error>;
 
-/// Rows a statement: more brought nothing (500 and 2,000 measured alike).
-const ROWS: usize = 500;
-
+/// Runs `sql` for rows of so many columns, whose values are given one row after the other.
 async fn in_pieces(
     tx: &mut Transaction<'_>,
     sql: &str,
     columns: usize,
-    rows: Vec<Vec<Value>>,
+    mut values: Vec<Value>,
 ) -> Done {
-    for piece in rows.chunks(ROWS) {
-        let params: Vec<Value> = piece.iter().flatten().cloned().collect();
-        tx.exec_drop(
-            with_rows(sql, piece.len(), columns),
-            Params::Positional(params),
-        )
-        .await?;
+    for size in rows::pieces(values.len() / columns) {
+        let rest = values.split_off(size * columns);
+        let params = Params::Positional(std::mem::replace(&mut values, rest));
+        tx.exec_drop(with_rows(sql, size, columns), params).await?;
     }
     Ok(())
 }
@@ -47,36 +43,34 @@ pub(super) async fn upsert(
     });
     let zone = context.zone;
     let now = Value::from(zone.to_wall(context.now));
-    let rows = states
-        .into_iter()
-        .map(|(s, state)| {
-            let player = Value::from(s.key.player.as_str());
-            vec![
-                new_ulid().into(),
-                now.clone(),
-                now.clone(),
-                player.clone(),
-                player.clone(),
-                0.into(),
-                0.into(),
-                player,
-                s.season.as_str().into(),
-                state.question.as_str().into(),
-                state.stability.to_decimal().into(),
-                zone.to_wall(state.due).into(),
-                state.last_review.map(|t| zone.to_wall(t)).into(),
-                state.version.0.into(),
-                state.subject.into(),
-                state.topic.into(),
-            ]
-        })
-        .collect();
+    let mut values = Vec::with_capacity(states.len() * 16);
+    for (s, state) in states {
+        let player = Value::from(s.key.player.as_str());
+        values.extend([
+            new_ulid().into(),
+            now.clone(),
+            now.clone(),
+            player.clone(),
+            player.clone(),
+            0.into(),
+            0.into(),
+            player,
+            s.season.as_str().into(),
+            state.question.as_str().into(),
+            state.stability.to_decimal().into(),
+            zone.to_wall(state.due).into(),
+            state.last_review.map(|t| zone.to_wall(t)).into(),
+            state.version.0.into(),
+            state.subject.into(),
+            state.topic.into(),
+        ]);
+    }
     let guard: String = include_str!("guard.sql")
         .lines()
         .filter(|l| !l.starts_with("--"))
         .collect();
     let sql = include_str!("upsert.sql").replace("{guard}", &guard);
-    in_pieces(tx, &sql, 16, rows).await
+    in_pieces(tx, &sql, 16, values).await
 }
 
 pub(super) async fn review_log(tx: &mut Transaction<'_>, rows: &[Submission]) -> Done {
@@ -87,7 +81,7 @@ pub(super) async fn review_log(tx: &mut Transaction<'_>, rows: &[Submission]) ->
                 continue;
             };
             let before = item.before;
-            out.push(vec![
+            out.extend([
                 Value::Bytes(s.key.player.as_str().as_bytes().to_vec()),
                 Value::Bytes(s.key.submission.as_str().as_bytes().to_vec()),
                 seq.into(),
@@ -118,14 +112,14 @@ pub(super) async fn review_log(tx: &mut Transaction<'_>, rows: &[Submission]) ->
 pub(super) async fn audit(
     tx: &mut Transaction<'_>,
     rows: &[Submission],
-    work: &[Work],
+    work: &[&Work],
     context: &Context<'_>,
 ) -> Done {
     let jobs: HashMap<_, _> = work.iter().map(|w| (&w.key, w.job_id.as_deref())).collect();
     let out = rows
         .iter()
-        .map(|s| {
-            vec![
+        .flat_map(|s| {
+            [
                 Value::Bytes(s.season.as_str().as_bytes().to_vec()),
                 Value::Bytes(s.key.player.as_str().as_bytes().to_vec()),
                 Value::Bytes(s.key.submission.as_str().as_bytes().to_vec()),

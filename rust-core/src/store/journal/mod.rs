@@ -67,17 +67,74 @@ pub(super) fn insert_params(s: &Submission) -> Result<Vec<Value>> {
     ])
 }
 
+/// A row to be made.
+#[derive(Debug, Clone)]
+pub struct JournalRow(Vec<Value>);
+
+impl JournalRow {
+    /// The row of a submit.
+    ///
+    /// # Errors
+    /// `Internal` if the batch holds a number that JSON has no form for.
+    pub fn new(submission: &Submission) -> Result<Self> {
+        insert_params(submission).map(Self)
+    }
+}
+
+/// How many of so many rows a statement takes at once; 0 of none.
+pub fn statement_size(rows: usize) -> usize {
+    rows::pieces(rows).next().unwrap_or_default()
+}
+
 /// Makes a submit durable: one statement, one row.
 ///
 /// # Errors
 /// `Unavailable` or `Internal`: the row may or may not be there.
 pub async fn insert(conn: &mut Conn, submission: &Submission) -> Result<Inserted> {
-    let params = Params::Positional(insert_params(submission)?);
-    match conn.exec_drop(include_str!("insert.sql"), params).await {
+    insert_one(conn, JournalRow::new(submission)?).await
+}
+
+async fn insert_one(conn: &mut Conn, row: JournalRow) -> Result<Inserted> {
+    match insert_rows(conn, 1, row.0).await {
         Ok(()) => Ok(Inserted::Yes),
         Err(mysql_async::Error::Server(e)) if e.code == ER_DUP_ENTRY => Ok(Inserted::Taken),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Makes several submits durable: one statement, and one each only where one of them cannot
+/// be made; what became of each. An error says `Unavailable` or `Internal`: the row may or
+/// may not be there.
+pub async fn insert_all(conn: &mut Conn, rows: &[JournalRow]) -> Vec<Result<Inserted>> {
+    let values = rows.iter().flat_map(|row| row.0.iter().cloned()).collect();
+    match insert_rows(conn, rows.len(), values).await {
+        Ok(()) => rows.iter().map(|_| Ok(Inserted::Yes)).collect(),
+        // None of them is there: the statement was undone.
+        Err(mysql_async::Error::Server(e)) => {
+            if rows.len() == 1 && e.code == ER_DUP_ENTRY {
+                return vec![Ok(Inserted::Taken)];
+            }
+            if rows.len() == 1 {
+                return vec![Err(mysql_async::Error::Server(e).into())];
+            }
+            let mut made = Vec::with_capacity(rows.len());
+            for row in rows {
+                made.push(insert_one(conn, row.clone()).await);
+            }
+            made
+        }
+        Err(e) => vec![Err(e.into()); rows.len()],
+    }
+}
+
+async fn insert_rows(
+    conn: &mut Conn,
+    rows: usize,
+    values: Vec<Value>,
+) -> Result<(), mysql_async::Error> {
+    let one = format!("({})", rows::marks(6));
+    let sql = include_str!("insert.sql").replace("{rows}", &vec![one; rows].join(", "));
+    conn.exec_drop(sql, Params::Positional(values)).await
 }
 
 /// The row that won, if there is one.
@@ -169,7 +226,7 @@ pub async fn unapplied_of_season(
 }
 
 /// The first two columns of a row.
-fn key(row: &mut Row) -> Result<SubmissionKey> {
+pub(super) fn key(row: &mut Row) -> Result<SubmissionKey> {
     Ok(SubmissionKey {
         player: Player::stored(rows::text(row, 0)?),
         submission: SubmissionId::parse("submission_id", &rows::text(row, 1)?)?,
