@@ -32,7 +32,6 @@ mod public;
 mod scripts;
 mod season;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,23 +162,17 @@ impl ScheduleCache {
             return Ok(Lookup::Incomplete);
         }
         let total = u64::try_from(reply.int()?).unwrap_or(0);
-        let page = reply.list()?;
-        let records = reply.list()?;
-        let names = reply.names()?;
-        let mut questions = Vec::with_capacity(records.len());
-        for (pair, record) in page.chunks(2).zip(records) {
-            let [member, score] = pair else {
-                return Err(unexpected());
-            };
-            let state = match (text(member), due_of(score), bytes(&record)) {
-                (Some(id), Some(due), Some(record)) => details::unpack(id, due, record, &names),
-                _ => None,
-            };
-            match state {
-                Some(state) => questions.push(state),
-                None => return Ok(Lookup::Incomplete),
-            }
-        }
+        let (page, records) = (reply.bytes()?, reply.bytes()?);
+        let (named, names) = (reply.int()?, reply.bytes()?);
+        let page = std::str::from_utf8(&page).ok();
+        let names = std::str::from_utf8(&names).ok();
+        let questions = page.zip(names).and_then(|(page, names)| {
+            let names = details::Names::joined(names, usize::try_from(named).ok()?)?;
+            due_page(page, &records, &names)
+        });
+        let Some(questions) = questions else {
+            return Ok(Lookup::Incomplete);
+        };
         Ok(Lookup::Complete(DuePage { total, questions }))
     }
 
@@ -343,6 +336,22 @@ impl ScheduleCache {
     }
 }
 
+/// The questions of a page as `due.lua` joins them; `None` if one of them has no record of its
+/// due time, or the parts do not fit the records: a text with a zero byte in it.
+fn due_page(page: &str, records: &[u8], names: &details::Names) -> Option<Vec<QuestionState>> {
+    let mut parts = page.split('\0');
+    let questions = records
+        .chunks(details::RECORD)
+        .map(|record| {
+            let (id, score) = (parts.next()?, parts.next()?);
+            let due = UtcMicros::from_score(score.parse().ok()?)?;
+            details::unpack(id, due, record, names)
+        })
+        .collect::<Option<Vec<_>>>()?;
+    let rest = if questions.is_empty() { Some("") } else { None };
+    (parts.next() == rest).then_some(questions)
+}
+
 /// The standing of a schedule of another site.
 const FOREIGN: i64 = 2;
 
@@ -411,7 +420,7 @@ impl Reply {
                     text(pair.get(1)?)?.to_owned(),
                 ))
             })
-            .collect::<HashMap<u16, String>>();
+            .collect();
         Ok(details::Names(names))
     }
 }
