@@ -262,7 +262,9 @@ impl Limit {
         let mut address = None;
         process.wait_until(PATIENCE, || {
             let log = process.log();
-            let said = log.split_once("http://").and_then(|(_, rest)| rest.lines().next());
+            let said = log
+                .split_once("http://")
+                .and_then(|(_, rest)| rest.lines().next());
             address = said.and_then(|address| address.parse().ok());
             address.is_some()
         })?;
@@ -383,9 +385,11 @@ impl Bed<'_> {
             self.latencies(saturation, &mut report).await?;
         }
         let resident = most_resident_bytes(self.sidecar.pid) as f64 / (1024.0 * 1024.0);
-        report
-            .figures
-            .push(Figure::new("memory of the sidecar, at most", "MiB", vec![resident]));
+        report.figures.push(Figure::new(
+            "memory of the sidecar, at most",
+            "MiB",
+            vec![resident],
+        ));
         report.finish()?;
         writeln!(
             stdout(),

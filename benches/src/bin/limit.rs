@@ -58,11 +58,7 @@ async fn main() -> Result<()> {
         body: vec![b'x'; limit.body_bytes].into(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    writeln!(
-        stdout(),
-        "listening on http://{}",
-        listener.local_addr()?
-    )?;
+    writeln!(stdout(), "listening on http://{}", listener.local_addr()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
@@ -81,10 +77,15 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().trim_start_matches('/');
-    let command = path.parse().ok().and_then(|n: usize| served.commands.get(n));
+    let command = path
+        .parse()
+        .ok()
+        .and_then(|n: usize| served.commands.get(n));
     let replied = match command {
         Some(command) => {
-            let reply = command.query_async::<Value>(&mut served.redis.clone()).await;
+            let reply = command
+                .query_async::<Value>(&mut served.redis.clone())
+                .await;
             reply.is_ok()
         }
         None => path == "fixed",
