@@ -209,6 +209,20 @@ mod tests {
     }
 
     #[test]
+    fn joined_names_are_as_many_as_they_say() {
+        let names = Names::joined("1\0Maths\02\0", 2).unwrap();
+        assert_eq!(names.get(1), Some(Some("Maths".to_owned())));
+        assert_eq!(names.get(2), Some(Some(String::new())));
+        assert_eq!(names.get(0), Some(None));
+        assert_eq!(names.get(3), None);
+        assert!(Names::joined("", 0).is_some());
+        // A zero byte within a name.
+        assert!(Names::joined("1\0Ma\0ths", 1).is_none());
+        assert!(Names::joined("1\0Maths", 2).is_none());
+        assert!(Names::joined("x\0Maths", 1).is_none());
+    }
+
+    #[test]
     fn all_records_of_a_large_schedule_are_dealt() {
         let states: Vec<_> = (0..5000).map(|i| state(&format!("stage:{i}"))).collect();
         let fields = build(&states, &["Maths".into(), "Ü".into()], "ab");

@@ -439,3 +439,48 @@ fn text(value: &Value) -> Option<&str> {
 fn due_of(score: &Value) -> Option<UtcMicros> {
     text(score)?.parse().ok().and_then(UtcMicros::from_score)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{QuestionId, Stability, Version};
+
+    #[test]
+    fn a_page_fits_its_records_or_is_none() {
+        let state = |id: &str, due| QuestionState {
+            question: QuestionId::stored(id),
+            stability: Stability::from_f64(2.5),
+            due: UtcMicros(due),
+            last_review: None,
+            version: Version(1),
+            subject: None,
+            topic: None,
+        };
+        let states = [
+            state("Q-1", 1_768_816_800_500_000),
+            state("Q-2:1", 1_768_816_801_000_000),
+        ];
+        let names = || details::Names(Vec::new());
+        let records = states.iter().fold(Vec::new(), |mut records, state| {
+            records.extend(details::fingerprint(state.question.as_str()));
+            records.extend(details::pack(state));
+            records.extend([0; 4]);
+            records
+        });
+        let page = "Q-1\x001768816800.5\0Q-2:1\x001768816801";
+        assert_eq!(due_page(page, &records, &names()), Some(states.to_vec()));
+        assert_eq!(due_page("", &[], &names()), Some(Vec::new()));
+        for wrong in [
+            "",
+            "Q-1\x001768816800.5",
+            // Of another due time.
+            "Q-1\x001768816801\0Q-2:1\x001768816801",
+            // A zero byte within an id.
+            "Q\0-1\x001768816800.5\0Q-2:1\x001768816801",
+            "Q-1\x001768816800.5\0Q-2:1\x001768816801\0",
+        ] {
+            assert_eq!(due_page(wrong, &records, &names()), None, "{wrong:?}");
+        }
+        assert_eq!(due_page(page, &records[..34], &names()), None);
+    }
+}
