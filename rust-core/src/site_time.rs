@@ -17,7 +17,9 @@
 //! Everything here is total. Moments outside the years of a DATETIME, which no server
 //! holds, count as its ends: year 1000 and year 9999, less a day for the offset.
 
-use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike};
+use chrono::{
+    DateTime, Datelike, MappedLocalTime, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike,
+};
 use chrono_tz::Tz;
 
 use crate::types::UtcMicros;
@@ -156,11 +158,28 @@ impl SiteZone {
 
 /// `YYYY-MM-DDTHH:MM:SS`, and `.ffffff` unless that is zero: Python's `isoformat()`.
 pub fn iso_wall(wall: NaiveDateTime) -> String {
-    let format = match wall.nanosecond() {
-        0 => "%Y-%m-%dT%H:%M:%S",
-        _ => "%Y-%m-%dT%H:%M:%S%.6f",
+    // Every question of every answer has one, and chrono reads its format each time.
+    let mut text = String::with_capacity(26);
+    let mut put = |value: u32, digits: u32, after: &str| {
+        for place in (0..digits).rev() {
+            let digit = value / 10u32.pow(place) % 10;
+            text.push(char::from(b'0' + digit as u8));
+        }
+        text.push_str(after);
     };
-    wall.format(format).to_string()
+    put(wall.year().unsigned_abs(), 4, "-");
+    put(wall.month(), 2, "-");
+    put(wall.day(), 2, "T");
+    put(wall.hour(), 2, ":");
+    put(wall.minute(), 2, ":");
+    match wall.nanosecond() / 1000 {
+        0 => put(wall.second(), 2, ""),
+        micros => {
+            put(wall.second(), 2, ".");
+            put(micros, 6, "");
+        }
+    }
+    text
 }
 
 /// Reads `YYYY-MM-DD HH:MM:SS` with an optional fraction of one to six digits; `T` may

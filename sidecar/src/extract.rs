@@ -102,7 +102,7 @@ pub(crate) async fn arguments(
         if mimetype == "application/x-www-form-urlencoded" {
             args.extend(first_values(pairs(&body)));
         } else if mimetype == "multipart/form-data" {
-            args.extend(first_values(multipart(content_type, body).await?));
+            args.extend(first_values(Box::pin(multipart(content_type, body)).await?));
         }
         args
     };
@@ -123,9 +123,12 @@ pub(crate) fn refuse_steering(query: Option<&str>, args: &Args) -> Result<(), Fa
         ("_type", "response-type"),
         ("_lang", "language-argument"),
     ];
-    let in_query = first_values(pairs(query.unwrap_or_default().as_bytes()));
+    let in_query = |name| {
+        let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        pairs.any(|(given, _)| given == name)
+    };
     for (name, reason) in STEERING {
-        if args.contains_key(name) || in_query.contains_key(name) {
+        if args.contains_key(name) || in_query(name) {
             return Err(Failure::Decline(reason));
         }
     }

@@ -25,7 +25,8 @@ pub(crate) enum Style {
 
 /// `value` as text. `None` only if its own serialization fails.
 pub(crate) fn print(value: &impl Serialize, style: Style) -> Option<String> {
-    let mut out = Vec::with_capacity(256);
+    // Twenty due questions take some four thousand bytes.
+    let mut out = Vec::with_capacity(4096);
     let mut serializer = Serializer::with_formatter(&mut out, Python(style));
     value.serialize(&mut serializer).ok()?;
     String::from_utf8(out).ok()
@@ -72,18 +73,19 @@ impl Formatter for Python {
         if self.0 == Style::CompactUtf8 {
             return w.write_all(text.as_bytes());
         }
-        let mut units = [0; 2];
-        for c in text.chars() {
-            // Python escapes DEL too.
-            if c <= '~' {
-                w.write_all(&[c as u8])?;
-            } else {
-                for unit in c.encode_utf16(&mut units) {
+        let mut rest = text;
+        // Python escapes DEL too.
+        while let Some(plain) = rest.bytes().position(|byte| byte > b'~') {
+            w.write_all(&rest.as_bytes()[..plain])?;
+            let mut chars = rest[plain..].chars();
+            if let Some(c) = chars.next() {
+                for unit in c.encode_utf16(&mut [0; 2]) {
                     write!(w, "\\u{unit:04x}")?;
                 }
             }
+            rest = chars.as_str();
         }
-        Ok(())
+        w.write_all(rest.as_bytes())
     }
 }
 

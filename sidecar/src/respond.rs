@@ -39,18 +39,13 @@ pub(crate) struct Envelope {
 impl Envelope {
     /// 200 with `value`.
     pub(crate) fn success(self, value: &impl Serialize) -> Answer {
-        let key = match self.api {
-            Api::V1 => "message",
-            Api::V2 => "data",
+        let body = match self.api {
+            Api::V1 => self.print(&Message { message: value }),
+            Api::V2 => self.print(&Data { data: value }),
         };
-        let body = serde_json::to_value(value).map(|value| json!({ key: value }));
         match body {
-            Ok(body) => self.json(StatusCode::OK, &body),
-            Err(e) => self.failure(
-                memora_core::Error::internal("an answer is no JSON")
-                    .with_source(e)
-                    .into(),
-            ),
+            Some(body) => with_type(StatusCode::OK, "application/json", body),
+            None => self.failure(memora_core::Error::internal("an answer is no JSON").into()),
         }
     }
 
@@ -122,14 +117,30 @@ impl Envelope {
     }
 
     fn json(self, status: StatusCode, body: &Value) -> Answer {
+        // A `Value` always prints.
+        let text = self.print(body).unwrap_or_default();
+        with_type(status, "application/json", text)
+    }
+
+    fn print(self, body: &impl Serialize) -> Option<String> {
         let style = match self.frappe {
             FrappeVersion::V14 | FrappeVersion::V15 => Style::CompactAscii,
             FrappeVersion::V16 => Style::CompactUtf8,
         };
-        // A `Value` always prints.
-        let text = json::print(body, style).unwrap_or_default();
-        with_type(status, "application/json", text)
+        json::print(body, style)
     }
+}
+
+/// Around what a method returned.
+#[derive(Serialize)]
+struct Message<'a, T> {
+    message: &'a T,
+}
+
+/// The same for `/api/v2`.
+#[derive(Serialize)]
+struct Data<'a, T> {
+    data: &'a T,
 }
 
 /// Frappe's `_server_messages`: the text of a list of texts of objects.

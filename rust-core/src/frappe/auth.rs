@@ -189,7 +189,7 @@ impl Authenticator {
     /// # Errors
     /// `Unavailable` if the database is away.
     pub async fn settings(&self, db: &MariaDb, now: UtcMicros) -> Result<Arc<SystemSettings>> {
-        let read = async { Ok(Arc::new(read_settings(db).await?)) };
+        let read = async { Ok(Arc::new(Box::pin(read_settings(db)).await?)) };
         match self.settings.get("", now, USUAL.account, read).await {
             Ok((settings, _)) => Ok(settings),
             Err(Stop::Fail(error)) => Err(error),
@@ -391,7 +391,8 @@ impl Attempt<'_> {
 
     async fn session(&mut self, sid: &str) -> Step<Arc<Session>> {
         let max_age = self.patience.session;
-        let read = self.read_session(sid);
+        // Boxed, as all readings are: few requests need one.
+        let read = async { Box::pin(self.read_session(sid)).await };
         let sessions = &self.memory.sessions;
         let (session, age) = sessions.get(sid, self.now, max_age, read).await?;
         self.oldest = self.oldest.max(age);
@@ -408,10 +409,10 @@ impl Attempt<'_> {
         let read = async {
             match session.source {
                 // One statement a minute for both.
-                Source::Table(_) => Ok(self.read_forgotten(sid).await?.1),
+                Source::Table(_) => Ok(Box::pin(self.read_forgotten(sid)).await?.1),
                 _ => {
                     let _turn = self.memory.lookup_turn().await?;
-                    accounts::by_name(self.ctx.db, name).await
+                    Box::pin(accounts::by_name(self.ctx.db, name)).await
                 }
             }
         };
@@ -433,7 +434,7 @@ impl Attempt<'_> {
         let encryption_key = self.ctx.config.encryption_key.as_ref();
         let read = async {
             let _turn = self.memory.lookup_turn().await?;
-            accounts::by_api_key(self.ctx.db, encryption_key, key).await
+            Box::pin(accounts::by_api_key(self.ctx.db, encryption_key, key)).await
         };
         let owners = &self.memory.key_owners;
         let (owner, age) = match self.patience.older {

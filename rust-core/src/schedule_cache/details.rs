@@ -11,13 +11,15 @@ use crate::types::{QuestionId, QuestionState, Stability, UtcMicros, Version};
 
 /// Bytes of one record.
 pub(super) const RECORD: usize = 34;
-/// Records that a bucket is made for: fewer cost more overhead, more cost Lua more time.
-const PER_BUCKET: usize = 48;
-/// A new student's buckets, so that a season may grow to a thousand questions before
-/// a refill deals the records anew.
-const MIN_BUCKETS: usize = 4;
-/// Above this many records in one bucket the student's details should be dealt anew.
-pub(super) const OVERFULL: u64 = 256;
+/// Records that a bucket is made for: fewer cost more overhead, more cost Lua more time, which
+/// looks at every byte of a bucket for one record of it.
+const PER_BUCKET: usize = 12;
+/// A new student's buckets, so that a season may grow to some hundred questions before a
+/// refill deals the records anew.
+const MIN_BUCKETS: usize = 16;
+/// Above this many records in one bucket the student's details should be dealt anew: a season
+/// grows by two thirds from one refill to the next.
+pub(super) const OVERFULL: u64 = 32;
 /// Number of a name that did not fit; its record is not believed.
 const NO_ROOM: u16 = u16::MAX;
 
@@ -48,14 +50,31 @@ pub(super) fn due_check(due: UtcMicros) -> [u8; 4] {
 }
 
 /// Numbers to names of subjects and topics, as a script returned them.
-pub(super) struct Names(pub(super) HashMap<u16, String>);
+pub(super) struct Names(pub(super) Vec<(u16, String)>);
 
 impl Names {
+    /// So many names, each after its number, with zero bytes between; `None` if they are not
+    /// as many: a name with a zero byte in it.
+    pub(super) fn joined(text: &str, many: usize) -> Option<Self> {
+        if many == 0 {
+            return Some(Self(Vec::new()));
+        }
+        let mut parts = text.split('\0');
+        let mut names = Vec::with_capacity(many);
+        for _ in 0..many {
+            names.push((parts.next()?.parse().ok()?, parts.next()?.to_owned()));
+        }
+        parts.next().is_none().then_some(Self(names))
+    }
+
     fn get(&self, number: u16) -> Option<Option<String>> {
         match number {
             0 => Some(None),
             NO_ROOM => None,
-            n => self.0.get(&n).cloned().map(Some),
+            n => {
+                let found = self.0.iter().find(|(known, _)| *known == n);
+                found.map(|(_, name)| Some(name.clone()))
+            }
         }
     }
 }
@@ -178,15 +197,29 @@ mod tests {
         let s = state("Q-1");
         let fields = build(std::slice::from_ref(&s), &[], "ab");
         let blob = &fields.iter().find(|(k, _)| k.starts_with(b"b")).unwrap().1;
-        let names = Names(HashMap::from([(1, "Maths".to_owned())]));
+        let names = Names(vec![(1, "Maths".to_owned())]);
         assert_eq!(unpack("Q-1", s.due, blob, &names), Some(s.clone()));
         assert_eq!(unpack("Q-1", s.due.plus_seconds(1), blob, &names), None);
         assert_eq!(unpack("Q-1", s.due, &blob[1..], &names), None);
         assert_eq!(
-            unpack("Q-1", s.due, blob, &Names(HashMap::new())),
+            unpack("Q-1", s.due, blob, &Names(Vec::new())),
             None,
             "unknown name"
         );
+    }
+
+    #[test]
+    fn joined_names_are_as_many_as_they_say() {
+        let names = Names::joined("1\0Maths\02\0", 2).unwrap();
+        assert_eq!(names.get(1), Some(Some("Maths".to_owned())));
+        assert_eq!(names.get(2), Some(Some(String::new())));
+        assert_eq!(names.get(0), Some(None));
+        assert_eq!(names.get(3), None);
+        assert!(Names::joined("", 0).is_some());
+        // A zero byte within a name.
+        assert!(Names::joined("1\0Ma\0ths", 1).is_none());
+        assert!(Names::joined("1\0Maths", 2).is_none());
+        assert!(Names::joined("x\0Maths", 1).is_none());
     }
 
     #[test]

@@ -32,7 +32,6 @@ mod public;
 mod scripts;
 mod season;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,23 +166,17 @@ impl ScheduleCache {
             return Ok(Lookup::Incomplete);
         }
         let total = u64::try_from(reply.int()?).unwrap_or(0);
-        let page = reply.list()?;
-        let records = reply.list()?;
-        let names = reply.names()?;
-        let mut questions = Vec::with_capacity(records.len());
-        for (pair, record) in page.chunks(2).zip(records) {
-            let [member, score] = pair else {
-                return Err(unexpected());
-            };
-            let state = match (text(member), due_of(score), bytes(&record)) {
-                (Some(id), Some(due), Some(record)) => details::unpack(id, due, record, &names),
-                _ => None,
-            };
-            match state {
-                Some(state) => questions.push(state),
-                None => return Ok(Lookup::Incomplete),
-            }
-        }
+        let (page, records) = (reply.bytes()?, reply.bytes()?);
+        let (named, names) = (reply.int()?, reply.bytes()?);
+        let page = std::str::from_utf8(&page).ok();
+        let names = std::str::from_utf8(&names).ok();
+        let questions = page.zip(names).and_then(|(page, names)| {
+            let names = details::Names::joined(names, usize::try_from(named).ok()?)?;
+            due_page(page, &records, &names)
+        });
+        let Some(questions) = questions else {
+            return Ok(Lookup::Incomplete);
+        };
         Ok(Lookup::Complete(DuePage { total, questions }))
     }
 
@@ -386,6 +379,22 @@ fn applied(reply: Value) -> Result<Applied> {
     })
 }
 
+/// The questions of a page as `due.lua` joins them; `None` if one of them has no record of its
+/// due time, or the parts do not fit the records: a text with a zero byte in it.
+fn due_page(page: &str, records: &[u8], names: &details::Names) -> Option<Vec<QuestionState>> {
+    let mut parts = page.split('\0');
+    let questions = records
+        .chunks(details::RECORD)
+        .map(|record| {
+            let (id, score) = (parts.next()?, parts.next()?);
+            let due = UtcMicros::from_score(score.parse().ok()?)?;
+            details::unpack(id, due, record, names)
+        })
+        .collect::<Option<Vec<_>>>()?;
+    let rest = if questions.is_empty() { Some("") } else { None };
+    (parts.next() == rest).then_some(questions)
+}
+
 /// The standing of a schedule of another site.
 const FOREIGN: i64 = 2;
 
@@ -454,7 +463,7 @@ impl Reply {
                     text(pair.get(1)?)?.to_owned(),
                 ))
             })
-            .collect::<HashMap<u16, String>>();
+            .collect();
         Ok(details::Names(names))
     }
 }
@@ -472,4 +481,49 @@ fn text(value: &Value) -> Option<&str> {
 
 fn due_of(score: &Value) -> Option<UtcMicros> {
     text(score)?.parse().ok().and_then(UtcMicros::from_score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{QuestionId, Stability, Version};
+
+    #[test]
+    fn a_page_fits_its_records_or_is_none() {
+        let state = |id: &str, due| QuestionState {
+            question: QuestionId::stored(id),
+            stability: Stability::from_f64(2.5),
+            due: UtcMicros(due),
+            last_review: None,
+            version: Version(1),
+            subject: None,
+            topic: None,
+        };
+        let states = [
+            state("Q-1", 1_768_816_800_500_000),
+            state("Q-2:1", 1_768_816_801_000_000),
+        ];
+        let names = || details::Names(Vec::new());
+        let records = states.iter().fold(Vec::new(), |mut records, state| {
+            records.extend(details::fingerprint(state.question.as_str()));
+            records.extend(details::pack(state));
+            records.extend([0; 4]);
+            records
+        });
+        let page = "Q-1\x001768816800.5\0Q-2:1\x001768816801";
+        assert_eq!(due_page(page, &records, &names()), Some(states.to_vec()));
+        assert_eq!(due_page("", &[], &names()), Some(Vec::new()));
+        for wrong in [
+            "",
+            "Q-1\x001768816800.5",
+            // Of another due time.
+            "Q-1\x001768816801\0Q-2:1\x001768816801",
+            // A zero byte within an id.
+            "Q\0-1\x001768816800.5\0Q-2:1\x001768816801",
+            "Q-1\x001768816800.5\0Q-2:1\x001768816801\0",
+        ] {
+            assert_eq!(due_page(wrong, &records, &names()), None, "{wrong:?}");
+        }
+        assert_eq!(due_page(page, &records[..34], &names()), None);
+    }
 }

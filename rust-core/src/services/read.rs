@@ -222,13 +222,19 @@ impl Page<'_> {
 
     /// Without the cache: a few of the most urgent questions, under the limits of Safe Mode.
     async fn degraded(&self, zone: SiteZone) -> Result<(Vec<QuestionState>, u64, bool)> {
-        safe_mode::admit(self.site, self.player).await?;
+        Box::pin(safe_mode::admit(self.site, self.player)).await?;
         let limit = self.limit.min(DEGRADED_LIMIT);
         let page = self.table_page(zone, limit).await.map_err(both_away)?;
         Ok((page.found.questions, page.found.total, true))
     }
 
     async fn table_page(&self, zone: SiteZone, limit: usize) -> Result<OnRecord<DuePage>> {
+        // Most reads do not come here: what this needs is no part of their futures, which
+        // are made and moved for every request.
+        Box::pin(self.on_record(zone, limit)).await
+    }
+
+    async fn on_record(&self, zone: SiteZone, limit: usize) -> Result<OnRecord<DuePage>> {
         let whose = Whose {
             player: self.player,
             season: &self.season.name,
@@ -256,7 +262,7 @@ fn both_away(error: Error) -> Error {
 fn due_question(state: QuestionState, zone: SiteZone) -> DueQuestion {
     DueQuestion {
         stage_id: state.question.stage().to_owned(),
-        question_id: state.question.as_str().to_owned(),
+        question_id: state.question.into_string(),
         stability: state.stability.to_f64(),
         next_review_date: zone.iso(state.due),
         subject: state.subject,

@@ -183,6 +183,10 @@ async fn find(site: &Site, name: &str, now: UtcMicros) -> Result<Option<Arc<Seas
     if let Some(row) = site.seasons.known(name) {
         return Ok(row);
     }
+    Box::pin(look(site, name, now)).await
+}
+
+async fn look(site: &Site, name: &str, now: UtcMicros) -> Result<Option<Arc<SeasonRow>>> {
     let today = site.zone(now).await?.to_wall(now).date();
     let read = {
         let (seasons, db, name) = (site.seasons.clone(), site.db.clone(), name.to_owned());
@@ -246,6 +250,15 @@ pub(super) async fn subject(site: &Site, asked: &str) -> Result<Option<String>> 
     {
         return Ok(stored.clone());
     }
+    Box::pin(look_subject(site, asked, now, last)).await
+}
+
+async fn look_subject(
+    site: &Site,
+    asked: &str,
+    now: Instant,
+    last: Option<(Instant, Option<String>)>,
+) -> Result<Option<String>> {
     let read = {
         let (subjects, db, asked) = (site.subjects.clone(), site.db.clone(), asked.to_owned());
         async move { subjects.read(&db, &asked, now).await }

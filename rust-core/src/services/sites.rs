@@ -95,7 +95,10 @@ impl Sites {
             Some(entry) => entry,
             None => self.meet(name).await?,
         };
-        let answer = entry.get(&self.sites_path, name, self.limits).await;
+        let answer = match entry.answer(Instant::now()) {
+            Some(answer) => answer,
+            None => Box::pin(entry.get(&self.sites_path, name, self.limits)).await,
+        };
         if answer
             .as_ref()
             .is_err_and(|e| e.kind() == ErrorKind::NotFound)
@@ -206,9 +209,6 @@ struct Changed {
 
 impl Entry {
     async fn get(&self, sites_path: &Path, name: &str, limits: Limits) -> Result<Arc<Site>> {
-        if let Some(answer) = self.answer(Instant::now()) {
-            return answer;
-        }
         // Who finds somebody looking takes the last answer; before the first there is
         // none, and all wait for it.
         let _looking = match self.looking.try_lock() {

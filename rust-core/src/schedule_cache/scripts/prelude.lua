@@ -77,7 +77,8 @@ local function details_meta(details)
 end
 
 local function bucket_of(fingerprint, buckets)
-  return 'b' .. (string.byte(fingerprint, 1) * 256 + string.byte(fingerprint, 2)) % buckets
+  local high, low = string.byte(fingerprint, 1, 2)
+  return 'b' .. (high * 256 + low) % buckets
 end
 
 -- Position of the record in a bucket; nil when it is not there.
@@ -93,9 +94,8 @@ local function find_record(bucket, fingerprint)
 end
 
 local function fingerprint_of(question)
-  return (string.gsub(string.sub(redis.sha1hex(question), 1, 16), '..', function(hex)
-    return string.char(tonumber(hex, 16))
-  end))
+  local hex = redis.sha1hex(question)
+  return struct.pack('>I4I4', tonumber(string.sub(hex, 1, 8), 16), tonumber(string.sub(hex, 9, 16), 16))
 end
 
 -- The names that these records speak of: number, name, number, name, ...

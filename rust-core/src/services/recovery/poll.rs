@@ -61,7 +61,7 @@ impl Recovery {
             }
             return;
         }
-        self.look_now(BELIEVED).await;
+        Box::pin(self.look_now(BELIEVED)).await;
     }
 
     /// Looks unless somebody did within `age`, or does; before the first look everybody

@@ -107,6 +107,11 @@ pub(super) async fn healthy(site: &Site) {
     if !was_cut_off && !notices.untold.load(Ordering::Relaxed) {
         return;
     }
+    Box::pin(make_good(site, was_cut_off)).await;
+}
+
+async fn make_good(site: &Site, was_cut_off: bool) {
+    let notices = &site.limits.notices;
     let now = millis(UtcMicros::now());
     let words = site.limits.file.words();
     if was_cut_off && quiet(words.counters(), now) >= QUIET_MS {
