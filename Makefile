@@ -70,7 +70,7 @@ compare-doors:
 	$(BENCH)/env/bin/python tests/python/compare_doors.py $(BENCH) --site "$(SITE)" --program $(PROGRAM)
 
 .PHONY: bench ## Measure (docs/PERFORMANCE.md has the figures and what they mean)
-bench: servers
+bench: servers $(VENVS)/bench/.made
 	@# Some drive the program as it is released.
 	$(RELEASE)
 	$(CARGO) bench --locked -p memora-benches $(ARGS)
@@ -110,6 +110,29 @@ fmt: $(VENVS)/py/.made
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
+.PHONY: guard ## Count instructions and allocations of hot functions against benches/guard/baseline.json (UPDATE=1 writes it)
+guard: valgrind
+	$(CARGO) build --locked --config benches/guard/profile.toml -p memora-guard
+	target/debug/memora-guard $(if $(UPDATE),--update)
+
+# Ends a list `missing` of Debian packages: installs them, or names them.
+define install_missing
+	[ $${#missing[@]} -eq 0 ] && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing $${missing[*]} (Debian packages)"; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  { apt-get update && apt-get install -y --no-install-recommends "$${missing[@]}"; } >/dev/null; \
+	else \
+	  echo "missing: $${missing[*]} (names of Debian packages); install them and try again" >&2; exit 1; \
+	fi
+endef
+
+.PHONY: valgrind ## Find valgrind, or install it from Debian's package
+valgrind:
+	@missing=(); \
+	command -v valgrind >/dev/null || missing+=(valgrind); \
+$(install_missing)
+
 .PHONY: servers ## Find redis-server and mariadbd, or install them from Debian's packages
 servers:
 	@missing=(); \
@@ -119,14 +142,7 @@ servers:
 	  { command -v mariadb-install-db || command -v mysql_install_db; } >/dev/null || missing+=(mariadb-server); \
 	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv); \
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
-	[ $${#missing[@]} -eq 0 ] && exit 0; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "installing $${missing[*]} (Debian packages)"; \
-	  export DEBIAN_FRONTEND=noninteractive; \
-	  { apt-get update && apt-get install -y --no-install-recommends "$${missing[@]}"; } >/dev/null; \
-	else \
-	  echo "missing: $${missing[*]} (names of Debian packages); install them and try again" >&2; exit 1; \
-	fi
+$(install_missing)
 
 .PHONY: venvs ## Make the Python environments with the RQ versions of Frappe 14 to 16, and RQ 3
 venvs: $(RQ_VERSIONS:%=$(VENVS)/rq-%/.made)
@@ -138,7 +154,7 @@ $(VENVS)/rq-%/.made: tests/python/requirements-rq-%.txt
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-# One for the tests of the wheel, one that builds wheels, one for benches.
+# One for the tests of the wheel, one that builds wheels, one for benches and their peer.
 $(VENVS)/py/.made: tests/python/requirements.txt tests/python/requirements-build.txt
 $(VENVS)/build/.made: tests/python/requirements-build.txt
 $(VENVS)/bench/.made: benches/python/requirements.txt

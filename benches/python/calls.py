@@ -10,12 +10,18 @@ Both talk to one private Redis over loopback and each has one connection; redis-
 with hiredis, as in Frappe, or with its own parser (ARGS="--parser python"). Ours and theirs
 are made in turn, so that whatever else the machine does meets both, and each is the first
 by turns; 50 times a pair, then the next pair, round after round. Medians, and their ratio.
+
+`persist_review_batch` is beside what a job of the implementation before this one does, row by row
+(`benches/peers/peer.py`), on the same rows of one private MariaDB. Ours does more: journal, audit,
+review log, and the states in the cache.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -28,12 +34,16 @@ from pathlib import Path
 import redis
 from redis.connection import HiredisParser, PythonParser
 
-from memora_srs import ReviewService, SRSRedisManager
+from memora_srs import ReviewService, SRSPersistenceService, SRSRedisManager
 
 STAGE = Path(__file__).parents[2] / "target/debug/memora-stage"
 USER, SEASON = "ann@example.com", "SEASON-2026"
 QUESTIONS, DUE, BATCH = 1000, 300, 100
 BLOCK = 50
+# Blocks of what takes milliseconds.
+SLOW_BLOCKS = 4
+ANSWERS = 20
+PEERS = Path(__file__).parents[1] / "peers"
 # A word in a line of MONITOR.
 WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 PARSERS = {"hiredis": HiredisParser, "python": PythonParser}
@@ -47,6 +57,7 @@ class Pair:
     ours: Callable[[], object]
     theirs: Callable[[], object]
     target: float | None
+    slow: bool = False
     ours_ns: list[int] = field(default_factory=list)
     theirs_ns: list[int] = field(default_factory=list)
 
@@ -106,6 +117,7 @@ def pairs(site: str, sites_path: str, parser: type) -> list[Pair]:
         Pair("is_available / PING", manager.is_available, client.ping, 1.1),
         *reads(manager, client, ReviewService(site, sites_path)),
         *writes(manager, client),
+        persist(site, sites_path, manager.redis_url()),
         Pair("_make_key / f-string", lambda: manager._make_key(USER, SEASON), key, None),
     ]
 
@@ -195,6 +207,45 @@ def writes(manager: SRSRedisManager, client: redis.Redis) -> list[Pair]:
     ]
 
 
+def persist(site: str, sites_path: str, redis_url: str) -> Pair:
+    """A batch of answers for the table, beside the loop of the former implementation."""
+    service = SRSPersistenceService(site, sites_path)
+    config = json.loads((Path(sites_path) / "common_site_config.json").read_text())
+    config |= json.loads((Path(sites_path) / site / "site_config.json").read_text())
+    account = {
+        "host": config.get("db_host", "127.0.0.1"),
+        "port": int(config["db_port"]),
+        "user": config["db_name"],
+        "password": config["db_password"],
+        "database": config["db_name"],
+    }
+    os.environ |= {
+        "PEER_DB": json.dumps(account),
+        "PEER_CACHE": redis_url,
+        "PEER_QUEUE": redis_url,
+        "PEER_SEASON": SEASON,
+    }
+    sys.path.insert(0, str(PEERS))
+    peer = importlib.import_module("peer")
+    due = "2030-01-01T10:00:00"
+    answers = [
+        {
+            "question_id": f"STAGE-{n // 10:03}:{n % 10}",
+            "quality": 4,
+            "new_stability": 2.5,
+            "new_next_review_date": due,
+        }
+        for n in range(800, 800 + ANSWERS)
+    ]
+    return Pair(
+        f"persist_review_batch({ANSWERS}) / row by row",
+        lambda: service.persist_review_batch(answers, USER, SEASON),
+        lambda: peer.persist_review_batch(answers, USER),
+        None,
+        slow=True,
+    )
+
+
 def main() -> None:
     """Start private servers, measure, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -211,8 +262,8 @@ def main() -> None:
         print(json.dumps(wanted), file=stage.stdin, flush=True)
         made = json.loads(stage.stdout.readline())
         measured = pairs(made["site"], made["sites_path"], PARSERS[arguments.parser])
-        for _ in range(max(rounds // BLOCK, 1)):
-            for pair in measured:
+        for block in range(max(rounds // BLOCK, 1)):
+            for pair in (p for p in measured if block < SLOW_BLOCKS or not p.slow):
                 # The first finds what the pair before has left in the caches.
                 pair.ours()
                 pair.theirs()

@@ -26,6 +26,8 @@ pub mod cli;
 mod commands;
 mod error;
 mod extract;
+#[cfg(feature = "guard")]
+pub mod guard;
 mod handlers;
 mod json;
 mod login;

@@ -61,6 +61,18 @@ impl Account {
         })
     }
 
+    /// An enabled user without restrictions.
+    #[cfg(feature = "guard")]
+    pub(super) fn plain(name: &str) -> Self {
+        Self {
+            player: Player::stored(name),
+            enabled: true,
+            restrict_ip: None,
+            bypass_ip_check: false,
+            settings: Arc::new(SystemSettings::for_test(false, false)),
+        }
+    }
+
     /// Whether the user may come from this client; `forwarded_for` is the header
     /// `X-Forwarded-For`.
     pub(super) fn allows_address(&self, forwarded_for: Option<&str>) -> bool {

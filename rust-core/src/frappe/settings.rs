@@ -40,7 +40,7 @@ impl SystemSettings {
         expiry_s(&format!("{text}:0")).unwrap_or(0)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "guard"))]
     pub(super) fn for_test(enable_two_factor_auth: bool, bypass_ip_check_for_all: bool) -> Self {
         Self {
             zone: SiteZone::from_setting(Some("UTC")),

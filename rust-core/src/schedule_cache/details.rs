@@ -111,7 +111,7 @@ pub(super) fn unpack(
 
 /// The fields of a details hash for a whole schedule, for a fill with this token that
 /// makes the sets of these subjects.
-pub(super) fn build(
+pub(crate) fn build(
     states: &[QuestionState],
     subjects: &[String],
     token: &str,

@@ -22,7 +22,7 @@
 //! replaces a newer one. Losing a companion costs a refill, never a wrong answer.
 
 mod compare;
-mod details;
+pub(crate) mod details;
 mod dump;
 mod fill;
 mod fill_many;
@@ -161,23 +161,7 @@ impl ScheduleCache {
             call.key(keys.subject(subject));
         }
         call.arg(&self.own).arg(now.to_score()).arg(limit);
-        let mut reply = Reply::new(self.link.told(&mut call).await?)?;
-        if !reply.complete()? {
-            return Ok(Lookup::Incomplete);
-        }
-        let total = u64::try_from(reply.int()?).unwrap_or(0);
-        let (page, records) = (reply.bytes()?, reply.bytes()?);
-        let (named, names) = (reply.int()?, reply.bytes()?);
-        let page = std::str::from_utf8(&page).ok();
-        let names = std::str::from_utf8(&names).ok();
-        let questions = page.zip(names).and_then(|(page, names)| {
-            let names = details::Names::joined(names, usize::try_from(named).ok()?)?;
-            due_page(page, &records, &names)
-        });
-        let Some(questions) = questions else {
-            return Ok(Lookup::Incomplete);
-        };
-        Ok(Lookup::Complete(DuePage { total, questions }))
+        read_due(self.link.told(&mut call).await?)
     }
 
     /// The states of these questions. One round trip.
@@ -365,6 +349,27 @@ impl ScheduleCache {
         let keys = schedules.map(|schedule| Keys { schedule });
         Ok((next, keys.collect()))
     }
+}
+
+/// What the script `due` found.
+pub(crate) fn read_due(reply: Value) -> Result<Lookup<DuePage>> {
+    let mut reply = Reply::new(reply)?;
+    if !reply.complete()? {
+        return Ok(Lookup::Incomplete);
+    }
+    let total = u64::try_from(reply.int()?).unwrap_or(0);
+    let (page, records) = (reply.bytes()?, reply.bytes()?);
+    let (named, names) = (reply.int()?, reply.bytes()?);
+    let page = std::str::from_utf8(&page).ok();
+    let names = std::str::from_utf8(&names).ok();
+    let questions = page.zip(names).and_then(|(page, names)| {
+        let names = details::Names::joined(names, usize::try_from(named).ok()?)?;
+        due_page(page, &records, &names)
+    });
+    let Some(questions) = questions else {
+        return Ok(Lookup::Incomplete);
+    };
+    Ok(Lookup::Complete(DuePage { total, questions }))
 }
 
 /// What a write came to.

@@ -11,6 +11,8 @@ pub mod clear;
 pub mod fill;
 pub mod gauges;
 mod group_commit;
+#[cfg(feature = "guard")]
+pub mod guard;
 mod handoff;
 pub mod housekeeping;
 pub mod journal;

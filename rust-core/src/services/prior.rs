@@ -61,6 +61,18 @@ impl Prior {
         !self.unknown.contains(id)
     }
 
+    /// That the cache has these states, under the ids that were asked for.
+    #[cfg(feature = "guard")]
+    pub(super) fn cached(states: &[QuestionState]) -> Self {
+        let each = || states.iter().map(|state| state.question.clone());
+        Self {
+            spelling: each().map(|id| (id.as_str().to_owned(), id)).collect(),
+            states: each().zip(states.iter().cloned()).collect(),
+            cached: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes what the cache says; the ids that it leaves open, each once, in order.
     fn take_cached<'a>(
         &mut self,

@@ -259,7 +259,7 @@ fn both_away(error: Error) -> Error {
     }
 }
 
-fn due_question(state: QuestionState, zone: SiteZone) -> DueQuestion {
+pub(super) fn due_question(state: QuestionState, zone: SiteZone) -> DueQuestion {
     DueQuestion {
         stage_id: state.question.stage().to_owned(),
         question_id: state.question.into_string(),

@@ -14,7 +14,7 @@ pub mod partitions;
 pub mod players;
 pub mod purge;
 pub mod question_info;
-mod rows;
+pub(crate) mod rows;
 pub mod seasons;
 pub mod server;
 pub mod state;

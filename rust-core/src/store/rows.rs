@@ -43,7 +43,7 @@ fn moment(row: &mut Row, at: usize, zone: SiteZone) -> Result<Option<UtcMicros>>
 }
 
 /// The payload of a journal row.
-pub(super) fn batch(payload: &[u8]) -> Result<Batch> {
+pub(crate) fn batch(payload: &[u8]) -> Result<Batch> {
     let batch: Batch = serde_json::from_slice(payload)
         .map_err(|e| Error::internal("A journal row cannot be read").with_source(e))?;
     if !batch.is_known_format() {

@@ -5,7 +5,7 @@
 //! and mark the rows applied. Whatever breaks on the way rolls all of it back, and doing
 //! it again changes nothing.
 
-mod write;
+pub(crate) mod write;
 
 use std::collections::HashSet;
 use std::sync::Arc;

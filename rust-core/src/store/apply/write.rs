@@ -13,6 +13,9 @@ use crate::types::{QuestionState, Stability, UtcMicros, new_ulid};
 
 type Done = Result<(), mysql_async::Error>;
 
+/// Columns of a row of the tracker, as far as it is ours.
+pub(crate) const UPSERT_COLUMNS: usize = 16;
+
 /// Runs `sql` for rows of so many columns, whose values are given one row after the other.
 async fn in_pieces(
     tx: &mut Transaction<'_>,
@@ -20,12 +23,23 @@ async fn in_pieces(
     columns: usize,
     mut values: Vec<Value>,
 ) -> Done {
-    for size in rows::pieces(values.len() / columns) {
-        let rest = values.split_off(size * columns);
-        let params = Params::Positional(std::mem::replace(&mut values, rest));
-        tx.exec_drop(with_rows(sql, size, columns), params).await?;
+    for (sql, params) in pieces(sql, columns, values) {
+        tx.exec_drop(sql, Params::Positional(params)).await?;
     }
     Ok(())
+}
+
+/// The statements that these rows take, as [`in_pieces`] has them, each with its parameters.
+pub(crate) fn pieces(
+    sql: &str,
+    columns: usize,
+    mut values: Vec<Value>,
+) -> impl Iterator<Item = (String, Vec<Value>)> {
+    rows::pieces(values.len() / columns).map(move |size| {
+        let rest = values.split_off(size * columns);
+        let piece = std::mem::replace(&mut values, rest);
+        (with_rows(sql, size, columns), piece)
+    })
 }
 
 pub(super) async fn upsert(
@@ -33,6 +47,12 @@ pub(super) async fn upsert(
     rows: &[Submission],
     context: &Context<'_>,
 ) -> Done {
+    let (sql, values) = upsert_rows(rows, context);
+    in_pieces(tx, &sql, UPSERT_COLUMNS, values).await
+}
+
+/// The statement that writes the states of `rows` to the tracker, and its values, row by row.
+pub(crate) fn upsert_rows(rows: &[Submission], context: &Context<'_>) -> (String, Vec<Value>) {
     let mut states: Vec<(&Submission, QuestionState)> = rows
         .iter()
         .flat_map(|s| s.batch.states().into_iter().map(move |state| (s, state)))
@@ -43,7 +63,7 @@ pub(super) async fn upsert(
     });
     let zone = context.zone;
     let now = Value::from(zone.to_wall(context.now));
-    let mut values = Vec::with_capacity(states.len() * 16);
+    let mut values = Vec::with_capacity(states.len() * UPSERT_COLUMNS);
     for (s, state) in states {
         let player = Value::from(s.key.player.as_str());
         values.extend([
@@ -70,7 +90,7 @@ pub(super) async fn upsert(
         .filter(|l| !l.starts_with("--"))
         .collect();
     let sql = include_str!("upsert.sql").replace("{guard}", &guard);
-    in_pieces(tx, &sql, 16, values).await
+    (sql, values)
 }
 
 pub(super) async fn review_log(tx: &mut Transaction<'_>, rows: &[Submission]) -> Done {

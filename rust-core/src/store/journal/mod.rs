@@ -54,7 +54,7 @@ pub enum Inserted {
     Taken,
 }
 
-pub(super) fn insert_params(s: &Submission) -> Result<Vec<Value>> {
+pub(crate) fn insert_params(s: &Submission) -> Result<Vec<Value>> {
     let payload = serde_json::to_vec(&s.batch)
         .map_err(|e| Error::internal("A batch cannot be written").with_source(e))?;
     Ok(vec![

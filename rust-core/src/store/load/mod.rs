@@ -188,7 +188,7 @@ pub async fn due(
 }
 
 /// Corrects a page and its total by the unapplied states.
-fn lay_over(
+pub(crate) fn lay_over(
     page: Vec<QuestionState>,
     counted: u64,
     under: &[QuestionState],
@@ -327,7 +327,7 @@ async fn snapshot(
 }
 
 /// The winning state of each question of these batches.
-fn latest(batches: &[Batch]) -> HashMap<String, QuestionState> {
+pub(crate) fn latest(batches: &[Batch]) -> HashMap<String, QuestionState> {
     let mut winners: HashMap<String, QuestionState> = HashMap::new();
     for state in batches.iter().flat_map(Batch::states) {
         match winners.get_mut(state.question.as_str()) {
@@ -342,7 +342,10 @@ fn latest(batches: &[Batch]) -> HashMap<String, QuestionState> {
 }
 
 /// Lays `over` over `rows`: for each question the state that wins.
-fn merge(rows: Vec<QuestionState>, mut over: HashMap<String, QuestionState>) -> Vec<QuestionState> {
+pub(crate) fn merge(
+    rows: Vec<QuestionState>,
+    mut over: HashMap<String, QuestionState>,
+) -> Vec<QuestionState> {
     if over.is_empty() {
         return rows;
     }
