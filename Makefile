@@ -83,6 +83,11 @@ bench-python: servers wheel $(VENVS)/bench/.made
 	$(VENVS)/bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
 	$(VENVS)/bench/bin/python benches/python/calls.py $(ARGS)
 
+.PHONY: bench-frappe ## Measure the endpoints on a real bench, both doors beside frappe.ping (BENCH=<folder> [SITE=<site>])
+bench-frappe:
+	@[ -n "$(BENCH)" ] && [ -n "$(PROGRAM)" ] || { echo "make bench-frappe BENCH=<folder of a bench> [SITE=<site>] PROGRAM=<memora-srs>" >&2; exit 1; }
+	$(BENCH)/env/bin/python benches/python/frappe_doors.py $(BENCH) --site "$(SITE)" --program $(PROGRAM) $(ARGS)
+
 .PHONY: build ## Build target/release/memora-srs
 build:
 	$(RELEASE)
