@@ -290,6 +290,12 @@ async fn a_hundred_times_at_any_moment() {
                 break;
             }
             process.kill();
+            // MariaDB notices that it is gone a moment later.
+            wait::until("its lock is gone", || async {
+                let noted = rebuild::status(&site, SEASON).await.unwrap();
+                noted.is_none_or(|noted| !noted.running).then_some(())
+            })
+            .await;
             kills += 1;
             if kills > 2 {
                 finishes(&test, &["--load", "100"]).await;
