@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn joined_names_are_as_many_as_they_say() {
-        let names = Names::joined("1\0Maths\02\0", 2).unwrap();
+        let names = Names::joined("1\0Maths\x002\0", 2).unwrap();
         assert_eq!(names.get(1), Some(Some("Maths".to_owned())));
         assert_eq!(names.get(2), Some(Some(String::new())));
         assert_eq!(names.get(0), Some(None));

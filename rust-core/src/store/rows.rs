@@ -110,7 +110,7 @@ pub(super) fn pieces(mut rows: usize) -> impl Iterator<Item = usize> {
 
 /// These keys, the last one repeated until there are as many as a statement of few sizes
 /// has ([`key_marks`]).
-pub(super) fn padded<'a>(mut keys: Vec<&'a SubmissionKey>) -> Vec<&'a SubmissionKey> {
+pub(super) fn padded(mut keys: Vec<&SubmissionKey>) -> Vec<&SubmissionKey> {
     if let Some(last) = keys.last().copied() {
         keys.resize(keys.len().next_power_of_two(), last);
     }

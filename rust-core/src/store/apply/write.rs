@@ -21,7 +21,7 @@ async fn in_pieces(
     tx: &mut Transaction<'_>,
     sql: &str,
     columns: usize,
-    mut values: Vec<Value>,
+    values: Vec<Value>,
 ) -> Done {
     for (sql, params) in pieces(sql, columns, values) {
         tx.exec_drop(sql, Params::Positional(params)).await?;
