@@ -12,12 +12,11 @@ same calls with redis-py and PyMySQL, in the same order:
 
 What it leaves out makes it quicker than the real one: Frappe itself (routing, hooks, permissions,
 documents, a connection to MariaDB and `SELECT`s of its own for each request), the sliding of
-sessions, validation, progress, logs and errors. It also leaves out what the real one gets wrong
-(`baseline.md`), but promises no more: nothing is durable until a job has run, and a submit that
-comes twice counts twice.
+sessions, validation, progress, logs and errors. It promises no more than the real one: nothing is
+durable until a job has run, and a submit that comes twice counts twice.
 
-As shipped there is no index for its statements; `PEER_INDEX=1` adds the one with which the
-baseline was measured a second time.
+As shipped there is no index for its statements; the bench measures it with one that serves them,
+and then, for a few requests, without.
 
 The environment says where things are: `PEER_DB`, a JSON object of PyMySQL's arguments;
 `PEER_CACHE` and `PEER_QUEUE`, URLs of Redis; `PEER_SEASON`.
