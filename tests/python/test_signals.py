@@ -36,6 +36,14 @@ def alarm() -> Iterator[None]:
 
 
 @pytest.fixture
+def interrupts() -> Iterator[None]:
+    """SIGINT raises, also where it is ignored because the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def stuck(private: Site, freeze: Callable[[int], None]) -> ReviewService:
     """A service whose MariaDB has stopped answering. Ann's schedule is cached."""
     SRSRedisManager(*private.args).get_due_items_with_rehydration(ANN, SEASON)
@@ -53,7 +61,7 @@ def test_sigalrm_interrupts(stuck: ReviewService, alarm: None) -> None:
     assert DELAY <= time.monotonic() - began < 1.5
 
 
-def test_sigint_interrupts(stuck: ReviewService) -> None:
+def test_sigint_interrupts(stuck: ReviewService, interrupts: None) -> None:
     threading.Timer(DELAY, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         stuck.get_reviews_safe_mode(ANN, SEASON)
@@ -127,7 +135,7 @@ def test_a_handler_that_forks_in_the_middle_of_a_call_ends_the_childs_call(
 
 
 def test_a_signal_that_comes_while_a_line_is_logged_is_not_lost(
-    private: Site, freeze: Callable[[int], None]
+    private: Site, freeze: Callable[[int], None], interrupts: None
 ) -> None:
     class Interrupting(logging.Handler):
         """Logs a line at the moment at which Ctrl-C comes."""
