@@ -12,7 +12,7 @@ use crate::store::journal;
 use crate::{Error, Result};
 
 /// Rows a second, as measured on a small machine; for estimates.
-const CONVERTED: f64 = 250_000.0;
+const CONVERTED: f64 = 125_000.0;
 const COPIED: f64 = 40_000.0;
 const MERGED: f64 = 15_000.0;
 
