@@ -27,7 +27,7 @@ mod write;
 pub use read::read;
 pub(crate) use value::DictBuilder;
 pub use value::{Unreadable, Value};
-pub use write::{write, write_call};
+pub use write::{Unwritable, write, write_call};
 
 /// What one pickle may cost.
 #[derive(Debug, Clone, Copy)]

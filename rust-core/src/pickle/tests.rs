@@ -388,7 +388,7 @@ fn json_value() -> impl Strategy<Value = Json> {
 
 fn written(value: &Json) -> Vec<u8> {
     let mut bytes = Vec::new();
-    write(&mut bytes, value);
+    write(&mut bytes, value).unwrap();
     bytes
 }
 
@@ -400,6 +400,34 @@ fn integers_of_every_size_come_back() {
     }
     // Python reads it, and no number of ours is so large.
     assert!(read(&written(&json!(u64::MAX))).is_err());
+}
+
+#[test]
+fn structs_are_dicts_and_keys_are_texts() {
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        Plain,
+        Rich(u8),
+    }
+    #[derive(serde::Serialize)]
+    struct Thing<'a> {
+        kind: Kind,
+        parts: Vec<(&'a str, f32)>,
+        none: Option<u8>,
+    }
+    let thing = |kind| Thing {
+        kind,
+        parts: vec![("a", 0.5)],
+        none: None,
+    };
+    let same = json!({"kind": "plain", "parts": [["a", 0.5]], "none": null});
+    let mut bytes = Vec::new();
+    write(&mut bytes, &thing(Kind::Plain)).unwrap();
+    assert_eq!(bytes, written(&same));
+    assert!(write(&mut bytes, &thing(Kind::Rich(1))).is_err());
+    let numbered = std::collections::BTreeMap::from([(1, "a")]);
+    assert!(write(&mut bytes, &numbered).is_err());
 }
 
 proptest! {

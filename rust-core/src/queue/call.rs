@@ -404,7 +404,7 @@ mod tests {
     /// The data of a job with these arguments.
     fn data(function: &str, kwargs: &Value) -> Vec<u8> {
         let mut bytes = Vec::new();
-        pickle::write_call(&mut bytes, function, kwargs);
+        pickle::write_call(&mut bytes, function, kwargs).unwrap();
         bytes
     }
 
@@ -455,14 +455,16 @@ mod tests {
         pickle::write(
             &mut bytes,
             &json!([EXECUTE_JOB, null, arguments, {"user": "ann"}]),
-        );
+        )
+        .unwrap();
         assert_eq!(call(&bytes).unwrap().responses, json!([1]));
 
         let mut bytes = Vec::new();
         pickle::write(
             &mut bytes,
             &json!([EXECUTE_JOB, null, arguments, {"site": "site"}]),
-        );
+        )
+        .unwrap();
         assert!(call(&bytes).is_none(), "site twice");
     }
 

@@ -1,13 +1,13 @@
 //! A job's hash, as Frappe's `enqueue` and RQ write it.
 
-use std::io::Write;
+use std::cell::RefCell;
 
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::has_executions;
-use crate::batch::Submission;
+use super::{LongCall, has_executions};
+use crate::batch::{Door, Item, Submission};
 use crate::config::RqConfig;
 use crate::pickle;
 use crate::types::{Player, Season, UtcMicros};
@@ -72,25 +72,48 @@ pub(super) fn fields(
 /// `persist_review_batch`, and Frappe calls it with all of them.
 ///
 /// # Errors
-/// `Internal` if the batch holds a number that JSON has no form for.
+/// `Internal` if the job cannot be written; none is known.
 pub fn encode_data(site: &str, job_id: &str, submission: &Submission) -> Result<Vec<u8>> {
-    let unwritable = |e| Error::internal("A batch cannot be written as a job").with_source(e);
     let batch = &submission.batch;
-    let responses = serde_json::to_value(&batch.items).map_err(unwritable)?;
-    let door = serde_json::to_value(batch.door).map_err(unwritable)?;
     let player = submission.key.player.as_str();
-    let method_kwargs = object([
-        ("responses", responses),
-        ("user", player.into()),
-        ("season", submission.season.as_str().into()),
-        ("submission_id", submission.key.submission.as_str().into()),
-        ("attempt", submission.attempt.to_hex().into()),
-        ("fingerprint", hex::encode(submission.fingerprint).into()),
-        ("v", batch.v.into()),
-        ("door", door),
-        ("at", batch.at.into()),
-    ]);
-    encode_call(site, player, PERSIST_METHOD, job_id, method_kwargs)
+    let method_kwargs = PersistKwargs {
+        responses: &batch.items,
+        user: player,
+        season: submission.season.as_str(),
+        submission_id: submission.key.submission.as_str(),
+        attempt: submission.attempt.to_hex(),
+        fingerprint: hex::encode(submission.fingerprint),
+        v: batch.v,
+        door: batch.door,
+        at: batch.at,
+    };
+    encode_call(site, player, PERSIST_METHOD, job_id, &method_kwargs)
+}
+
+/// The parameters of `persist_review_batch`.
+#[derive(Serialize)]
+struct PersistKwargs<'a> {
+    responses: &'a [Item],
+    user: &'a str,
+    season: &'a str,
+    submission_id: &'a str,
+    attempt: String,
+    fingerprint: String,
+    v: u32,
+    door: Door,
+    at: i64,
+}
+
+/// The parameters of Frappe's `execute_job`.
+#[derive(Serialize)]
+struct ExecuteKwargs<'a, K> {
+    site: &'a str,
+    user: &'a str,
+    method: &'a str,
+    event: Option<&'a str>,
+    job_name: &'a str,
+    is_async: bool,
+    kwargs: &'a K,
 }
 
 /// The `data` of the job that asks apps about `questions`.
@@ -106,7 +129,7 @@ pub(super) fn encode_info_call(
         ("season", season.as_str().into()),
         ("question_ids", questions.into()),
     ]);
-    encode_call(site, "Administrator", FILL_INFO_METHOD, job_id, kwargs)
+    encode_call(site, "Administrator", FILL_INFO_METHOD, job_id, &kwargs)
 }
 
 /// The `data` of the job that tells administrators of an outage.
@@ -122,13 +145,19 @@ pub(super) fn encode_notice(
         ("began_at", timestamp(began_at).into()),
         ("ended_at", ended_at.map(timestamp).into()),
     ]);
-    encode_call(site, "Administrator", NOTICE_METHOD, job_id, kwargs)
+    encode_call(site, "Administrator", NOTICE_METHOD, job_id, &kwargs)
 }
 
 /// The `data` of the job that tells administrators what a reconciliation found.
 pub(super) fn encode_discrepancies(site: &str, job_id: &str, report: &Value) -> Result<Vec<u8>> {
     let kwargs = object([("report", report.clone())]);
-    encode_call(site, "Administrator", DISCREPANCIES_METHOD, job_id, kwargs)
+    encode_call(site, "Administrator", DISCREPANCIES_METHOD, job_id, &kwargs)
+}
+
+/// The `data` of a long call, as `frappe.enqueue` writes it.
+pub(super) fn encode_long_call(site: &str, call: &LongCall<'_>) -> Result<Vec<u8>> {
+    let user = call.user.as_str();
+    encode_named_call(site, user, call.method, call.method, &call.kwargs)
 }
 
 /// The `data` of a call of `method`, run as `user`.
@@ -137,31 +166,58 @@ fn encode_call(
     user: &str,
     method: &str,
     job_id: &str,
-    method_kwargs: Value,
+    method_kwargs: &impl Serialize,
 ) -> Result<Vec<u8>> {
-    // Shown by Frappe's job list.
     let job_name = &job_id[job_id.rfind("srs_").unwrap_or(0)..];
-    let kwargs = object([
-        ("site", site.into()),
-        ("user", user.into()),
-        ("method", method.into()),
-        ("event", Value::Null),
-        ("job_name", job_name.into()),
-        ("is_async", true.into()),
-        ("kwargs", method_kwargs),
-    ]);
+    encode_named_call(site, user, method, job_name, method_kwargs)
+}
+
+/// As [`encode_call`]; `job_name` is shown by Frappe's job list.
+fn encode_named_call(
+    site: &str,
+    user: &str,
+    method: &str,
+    job_name: &str,
+    method_kwargs: &impl Serialize,
+) -> Result<Vec<u8>> {
+    let kwargs = ExecuteKwargs {
+        site,
+        user,
+        method,
+        event: None,
+        job_name,
+        is_async: true,
+        kwargs: method_kwargs,
+    };
     let mut pickled = Vec::new();
-    pickle::write_call(&mut pickled, EXECUTE_JOB, &kwargs);
+    pickle::write_call(&mut pickled, EXECUTE_JOB, &kwargs)
+        .map_err(|e| Error::internal("A job cannot be written").with_source(e))?;
     compress(&pickled)
 }
 
-/// As RQ compresses what it stores. The fastest level: most of what repeats are the
-/// names of the fields, which any level finds.
+thread_local! {
+    /// Kept for the next job: making its tables anew takes several times as long as compressing
+    /// a job. The fastest level: most of what repeats are the names of the fields, which any
+    /// level finds.
+    static ZLIB: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), true));
+}
+
+/// As RQ compresses what it stores.
 pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut zlib = ZlibEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
-    zlib.write_all(bytes)
-        .and_then(|()| zlib.finish())
-        .map_err(|e| Error::internal("A job cannot be compressed").with_source(e))
+    ZLIB.with_borrow_mut(|zlib| {
+        zlib.reset();
+        let mut out = Vec::with_capacity(bytes.len() / 2 + 64);
+        loop {
+            let done = usize::try_from(zlib.total_in()).unwrap_or(usize::MAX);
+            let rest = bytes.get(done..).unwrap_or_default();
+            match zlib.compress_vec(rest, &mut out, FlushCompress::Finish) {
+                Ok(Status::StreamEnd) => return Ok(out),
+                // There was no room for all of it.
+                Ok(_) => out.reserve(bytes.len() / 4 + 64),
+                Err(e) => return Err(Error::internal("A job cannot be compressed").with_source(e)),
+            }
+        }
+    })
 }
 
 /// As RQ writes times: UTC with microseconds.
@@ -190,7 +246,29 @@ fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
+
+    #[test]
+    fn what_is_compressed_one_after_the_other_comes_back() {
+        // The second does not compress: there is less room for it at first than it takes.
+        let mut noise = 1_u64;
+        let noise = std::iter::from_fn(|| {
+            noise = noise
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            Some(noise.to_be_bytes()[0])
+        });
+        let texts = [vec![b'a'; 5_000], noise.take(300_000).collect(), Vec::new()];
+        for text in texts {
+            let packed = compress(&text).unwrap();
+            let mut back = Vec::new();
+            let mut zlib = flate2::read::ZlibDecoder::new(&packed[..]);
+            zlib.read_to_end(&mut back).unwrap();
+            assert_eq!(back, text);
+        }
+    }
 
     #[test]
     fn times_are_written_as_rq_does_and_come_back() {
