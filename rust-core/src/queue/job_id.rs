@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::batch::Submission;
+use crate::batch::{Submission, SubmissionKey};
 use crate::failpoint;
 use crate::types::{Player, Season, SubmissionId};
 
@@ -71,13 +71,7 @@ pub(super) fn discrepancies_job_id(site: &str, rq_major: u32, report: &str) -> S
 
 fn job_id(site: &str, rq_major: u32, kind: &str, parts: &[&str]) -> String {
     if rq_major >= 3 {
-        let plain: String = site
-            .chars()
-            .map(|c| match c {
-                'A'..='Z' | 'a'..='z' | '0'..='9' | '-' => c,
-                _ => '_',
-            })
-            .collect();
+        let plain = plain(site);
         let hash = hash(&[&[site], parts].concat());
         format!("{plain}__{kind}_{}", &hash[..ID_DIGITS])
     } else {
@@ -87,12 +81,24 @@ fn job_id(site: &str, rq_major: u32, kind: &str, parts: &[&str]) -> String {
     }
 }
 
+/// The site in the characters that RQ 3 takes.
+pub(super) fn plain(site: &str) -> String {
+    let taken = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    site.chars()
+        .map(|c| if taken(c) { c } else { '_' })
+        .collect()
+}
+
 /// Names a submission within a site, for its token.
 pub(super) fn token_of(submission: &Submission) -> String {
     if failpoint::planted("no_token") {
         return submission.attempt.to_hex();
     }
-    let key = &submission.key;
+    token(&submission.key)
+}
+
+/// The same by the submission's name alone.
+pub(super) fn token(key: &SubmissionKey) -> String {
     let mut hash = hash(&[key.player.as_str(), key.submission.as_str()]);
     hash.truncate(TOKEN_DIGITS);
     hash

@@ -113,6 +113,16 @@ pub(super) fn entry_names(site: &str) -> String {
     format!("rq:memora:unj:{site}")
 }
 
+/// Ours: the sidecars of a bench, by when they were last heard of.
+pub(super) fn sidecars(bench_id: &str) -> String {
+    format!("rq:memora:sidecars:{bench_id}")
+}
+
+/// Ours: what [`super::Producer::try_write`] tries to write to, and never does.
+pub(super) fn nothing(site: &str) -> String {
+    format!("rq:memora:nothing:{site}")
+}
+
 /// Ours: failures that the Error Log could not take, by job.
 pub(super) fn untold(site: &str) -> String {
     format!("rq:memora:untold:{site}")

@@ -56,7 +56,7 @@ impl OutageBoard {
     }
 
     /// Whether `host`, which noticed the outage so long ago, is to tell administrators.
-    /// While it is cut off, a host says so every few minutes (`Event::Began`).
+    /// While it is cut off, a host says so every minute (`Event::Began`).
     ///
     /// # Errors
     /// `Unavailable` if the queue Redis is away.

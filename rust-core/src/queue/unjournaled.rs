@@ -67,6 +67,8 @@ pub struct Entries {
     pub submissions: Vec<Submission>,
     /// Whether the site has any entries, of whomever.
     pub site_has_some: bool,
+    /// Which process of Redis said so: another one may have lost entries.
+    pub instance: String,
 }
 
 /// The entries of one site.
@@ -114,6 +116,33 @@ impl Unjournaled {
         Ok(if ours { Noted::Yes } else { Noted::Lost })
     }
 
+    /// Keeps again what this process acknowledged, where another process of Redis may have
+    /// lost entry and token: the token is taken if nobody has it.
+    ///
+    /// # Errors
+    /// As [`Self::note`].
+    pub async fn note_again(&self, submission: &Submission, now: UtcMicros) -> Result<Noted> {
+        let mut take = redis::cmd("SET");
+        take.arg(keys::token(&self.site, &job_id::token_of(submission)))
+            .arg(submission.attempt.to_hex())
+            .arg("NX")
+            .arg("EX")
+            .arg(self.seconds);
+        let _: Option<String> = self.redis.query(&take).await?;
+        self.note(submission, now).await
+    }
+
+    /// Which process of Redis is there. One round trip.
+    ///
+    /// # Errors
+    /// `Unavailable` if none is.
+    pub async fn instance(&self) -> Result<String> {
+        let mut ping = redis::pipe();
+        ping.cmd("PING").ignore();
+        let (instance, ()) = self.redis.pipeline_from(&ping).await?;
+        Ok(instance)
+    }
+
     /// The entries of a student and season. One round trip.
     ///
     /// # Errors
@@ -127,7 +156,8 @@ impl Unjournaled {
             .arg(keys::entries(&self.site, &name))
             .cmd("EXISTS")
             .arg(keys::entry_names(&self.site));
-        let (entries, some): (Vec<Vec<u8>>, bool) = self.redis.pipeline(&pipeline).await?;
+        type Reply = (Vec<Vec<u8>>, bool);
+        let (instance, (entries, some)) = self.redis.pipeline_from::<Reply>(&pipeline).await?;
         let submissions = entries.iter().map(|entry| read(entry));
         let submissions = submissions.collect::<Result<Vec<_>>>()?;
         Ok(Entries {
@@ -136,11 +166,12 @@ impl Unjournaled {
                 .filter(|s| s.key.player == *player && s.season == *season)
                 .collect(),
             site_has_some: some,
+            instance,
         })
     }
 
-    /// The submissions of each of these students in a season. One round trip as a rule: none
-    /// has any if the site has none.
+    /// The submissions of each of these students in a season, and which process of Redis
+    /// said so. One round trip as a rule: none has any if the site has none.
     ///
     /// # Errors
     /// As [`Unjournaled::of`].
@@ -148,9 +179,12 @@ impl Unjournaled {
         &self,
         players: &[&Player],
         season: &Season,
-    ) -> Result<Vec<Vec<Submission>>> {
-        if !self.are_there().await? {
-            return Ok(vec![Vec::new(); players.len()]);
+    ) -> Result<(String, Vec<Vec<Submission>>)> {
+        let mut exists = redis::pipe();
+        exists.cmd("EXISTS").arg(keys::entry_names(&self.site));
+        let (instance, (some,)) = self.redis.pipeline_from::<(bool,)>(&exists).await?;
+        if !some {
+            return Ok((instance, vec![Vec::new(); players.len()]));
         }
         let mut pipeline = redis::pipe();
         for player in players {
@@ -168,7 +202,8 @@ impl Unjournaled {
             }
             Ok(submissions)
         };
-        players.iter().zip(&entries).map(of).collect()
+        let found: Result<Vec<_>> = players.iter().zip(&entries).map(of).collect();
+        Ok((instance, found?))
     }
 
     /// The submission of `attempt`, which holds the token of this one's id: from its entry,

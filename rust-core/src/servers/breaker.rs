@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -64,6 +65,32 @@ pub enum Holds {
     Sessions,
 }
 
+/// What it thinks of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It answers.
+    Closed,
+    /// It is away: no command is sent.
+    Open,
+    /// It answers again, and what it missed is being made good.
+    Back,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::Back];
+
+    /// As in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Back => "back",
+        }
+    }
+}
+
 /// See the module's documentation.
 pub struct Breaker {
     site: String,
@@ -105,6 +132,15 @@ impl Breaker {
     /// Whether an outage lasts: the server is away, or not believed yet.
     pub fn is_active(&self) -> bool {
         self.state.load(Ordering::Acquire) != CLOSED
+    }
+
+    /// What it thinks of the server now.
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            CLOSED => State::Closed,
+            BACK => State::Back,
+            _ => State::Open,
+        }
     }
 
     /// Whether no command is to be sent.

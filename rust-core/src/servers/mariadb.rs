@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
-use tokio::time::timeout;
+use serde::Serialize;
+use tokio::time::{Instant, timeout};
 
 use crate::config::DbConfig;
 use crate::{Error, Result};
@@ -17,18 +18,46 @@ const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Idle connections above the minimum are closed after this.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// How much of a pool is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PoolUse {
+    /// Connections that somebody works with.
+    pub used: usize,
+    /// Open ones that nobody uses now.
+    pub idle: usize,
+    /// Those that there may be at once.
+    pub max: usize,
+    /// Callers that wait for one.
+    pub waiting: usize,
+}
+
+/// The source of errors of connections that could not be had: whose, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("MariaDB at {at}")]
+struct NoConnection {
+    at: String,
+    #[source]
+    cause: mysql_async::Error,
+}
+
 /// See the module's documentation.
 pub struct MariaDb {
+    max: usize,
+    /// Where it is, for an operator's log.
+    at: String,
     opts: Opts,
     pool: ArcSwap<Pool>,
     /// Whether a connection was asked for since the last rest.
     used: AtomicBool,
+    /// When there was last none to be had.
+    away_at: ArcSwapOption<Instant>,
 }
 
 impl MariaDb {
     /// Describes the database; opens nothing. At most `max_connections` at once.
     pub fn new(config: &DbConfig, max_connections: usize) -> Self {
-        let constraints = PoolConstraints::new(0, max_connections.max(1)).unwrap_or_default();
+        let max = max_connections.max(1);
+        let constraints = PoolConstraints::new(0, max).unwrap_or_default();
         let pool = PoolOpts::default()
             .with_constraints(constraints)
             // A minimum of 0 needs a time to live, else every checkout connects anew.
@@ -54,9 +83,16 @@ impl MariaDb {
             None => opts.ip_or_hostname(&config.host).tcp_port(config.port),
         };
         let opts = Opts::from(opts);
+        let at = match &config.socket {
+            Some(socket) => socket.clone(),
+            None => format!("{}:{}", config.host, config.port),
+        };
         Self {
+            max,
+            at,
             pool: ArcSwap::from_pointee(Pool::new(opts.clone())),
             used: AtomicBool::new(false),
+            away_at: ArcSwapOption::empty(),
             opts,
         }
     }
@@ -76,16 +112,27 @@ impl MariaDb {
     pub async fn conn_within(&self, limit: Duration) -> Result<Conn> {
         self.used.store(true, Ordering::Relaxed);
         let pool = self.pool.load_full();
-        match timeout(limit, pool.get_conn()).await {
-            Ok(conn) => conn.map_err(|e| {
+        let conn = match timeout(limit, pool.get_conn()).await {
+            Ok(conn) => conn.map_err(|cause| {
+                let at = self.at.clone();
                 Error::unavailable("The database is not available", Duration::from_secs(1))
-                    .with_source(e)
+                    .with_source(NoConnection { at, cause })
             }),
             Err(_) => Err(Error::unavailable(
                 "The database is too busy",
                 Duration::from_secs(1),
             )),
+        };
+        if conn.is_err() {
+            self.away_at.store(Some(Arc::new(Instant::now())));
         }
+        conn
+    }
+
+    /// Whether this process has found no connection within the last `span`.
+    pub fn was_away(&self, span: Duration) -> bool {
+        let away_at = self.away_at.load();
+        away_at.as_ref().is_some_and(|at| at.elapsed() < span)
     }
 
     /// Runs `work` for at most `limit`. A server that neither answers nor hangs up must not
@@ -134,6 +181,20 @@ impl MariaDb {
             };
             let _ = timeout(CHECKOUT_TIMEOUT, killed).await;
         });
+    }
+
+    /// How much of the pool is in use now.
+    pub fn pool_use(&self) -> PoolUse {
+        let metrics = self.pool.load().metrics();
+        let open = metrics.connection_count.load(Ordering::Relaxed);
+        let idle = metrics.connections_in_pool.load(Ordering::Relaxed);
+        PoolUse {
+            // Two looks: one may have been given back in between.
+            used: open.saturating_sub(idle),
+            idle: idle.min(open),
+            max: self.max,
+            waiting: metrics.active_wait_requests.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether a connection was asked for since [`Self::rest`].

@@ -6,3 +6,4 @@
 pub mod breaker;
 pub mod mariadb;
 pub mod redis;
+pub mod refusal;

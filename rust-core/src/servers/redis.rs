@@ -19,7 +19,7 @@ use redis::{
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, State};
 use crate::{Error, Result};
 
 /// How long to wait for a new connection, and for one reply. Longer than any command of
@@ -114,8 +114,13 @@ impl Guard {
 /// The source of errors of commands that were never sent: whatever they were to do, they
 /// have not done.
 #[derive(Debug, thiserror::Error)]
-#[error("not sent: {0}")]
-struct NotSent(String);
+#[error("{why}")]
+struct NotSent {
+    why: String,
+    /// Why there is no connection, if one was tried.
+    #[source]
+    cause: Option<redis::RedisError>,
+}
 
 /// Whether the command that failed with this error was never sent.
 pub fn was_not_sent(error: &Error) -> bool {
@@ -123,7 +128,7 @@ pub fn was_not_sent(error: &Error) -> bool {
 }
 
 impl RedisLink {
-    /// Describes the Redis at `url` (`redis://`, `rediss://`, `redis+unix://`, `unix://`);
+    /// Describes the Redis at `url` (`redis://`, `redis+unix://`, `unix://`);
     /// `name` is the configuration key that is named in errors.
     ///
     /// # Errors
@@ -168,6 +173,11 @@ impl RedisLink {
             let answered = guard.answered_ms.load(Ordering::Relaxed);
             Duration::from_millis(guard.age_ms().saturating_sub(answered))
         })
+    }
+
+    /// What the breaker over the server thinks of it; `None` without one.
+    pub fn breaker_state(&self) -> Option<State> {
+        self.guard.as_ref().map(|guard| guard.breaker.state())
     }
 
     /// Whether the breaker refuses commands now.
@@ -236,6 +246,26 @@ impl RedisLink {
         let link = self.link().await?;
         let result = pipeline.query_async(&mut link.connection.clone()).await;
         Ok((link.id, self.settle(&link, result)?))
+    }
+
+    /// As [`Self::pipeline`], and which server process answered: its `run_id`; the number of
+    /// the connection where it does not say.
+    ///
+    /// # Errors
+    /// As [`Self::pipeline`].
+    pub async fn pipeline_from<T: FromRedisValue>(
+        &self,
+        pipeline: &Pipeline,
+    ) -> Result<(String, T)> {
+        let link = self.link().await?;
+        let mut connection = link.connection.clone();
+        let run_id = link.run_id.get_or_init(|| run_id(&mut connection)).await;
+        let instance = match run_id.as_str() {
+            "" => link.id.to_string(),
+            known => known.to_owned(),
+        };
+        let result = pipeline.query_async(&mut connection).await;
+        Ok((instance, self.settle(&link, result)?))
     }
 
     /// Runs a script: one round trip, one more when the server does not know it yet.
@@ -364,7 +394,8 @@ impl RedisLink {
         {
             self.nudge();
             let refused = Error::unavailable("Redis is not available", COME_BACK);
-            return Err(refused.with_source(NotSent("Safe Mode".to_owned())));
+            let (why, cause) = ("not asked in Safe Mode".to_owned(), None);
+            return Err(refused.with_source(NotSent { why, cause }));
         }
         self.connected().await
     }
@@ -397,8 +428,9 @@ impl RedisLink {
                 if let Some(guard) = &self.guard {
                     guard.breaker.failed(e.is_timeout());
                 }
-                let not_sent = NotSent(e.to_string());
-                let error = Error::from(e).with_source(not_sent);
+                let address = self.client.get_connection_info().addr();
+                let (why, cause) = (format!("Redis at {address}"), Some(e.clone()));
+                let error = Error::from(e).with_source(NotSent { why, cause });
                 *last_failure = Some((Instant::now(), error.clone()));
                 return Err(error);
             }

@@ -14,6 +14,11 @@
 //! Making a row twice changes nothing: the first one wins. The entry goes after the row is
 //! committed, never before. If the row is of another attempt than what was shown, the
 //! student's cached schedule goes too, and the next read shows what the journal has.
+//!
+//! A queue's Redis that is started anew may have lost the entries: of those the submits are in
+//! spools alone, and in the mind of who took them. These keep them again ([`stay_noted`]).
+//! Until they have had the time, a process that knows the database was away answers nothing
+//! from the table: it might be older than what was acknowledged (G4).
 
 mod memory;
 
@@ -45,6 +50,14 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// Tries in the background: for some ten minutes. After that it is for those who look.
 const TRIES: u32 = 300;
+/// How often who has submits without a row looks whether the queue's Redis was started anew.
+const RENEWAL: Duration = Duration::from_millis(500);
+/// How long after the database was away there may be entries that a queue's Redis that was
+/// started anew has lost.
+const LATELY: Duration = Duration::from_secs(60);
+/// How long after that a queue's Redis that cannot be asked may have had some that this
+/// process never heard of.
+const JUST_NOW: Duration = Duration::from_secs(5);
 
 /// Batches without a row.
 pub(super) struct Overlay {
@@ -56,7 +69,8 @@ pub(super) struct Overlay {
 /// What a student has that the journal may not have. To be asked before the journal is.
 ///
 /// # Errors
-/// `Internal` for an entry that cannot be read.
+/// `Internal` for an entry that cannot be read; `Unavailable` while entries may be lost that
+/// are about to be kept again.
 pub(super) async fn overlay(site: &Site, player: &Player, season: &Season) -> Result<Overlay> {
     let memory = &site.unjournaled_memory;
     let mut batches = memory.of(player, season);
@@ -80,12 +94,19 @@ pub(super) async fn overlay(site: &Site, player: &Player, season: &Season) -> Re
         }
     };
     let Some(entries) = entries else {
+        if site.db.was_away(JUST_NOW) {
+            return Err(not_all_known());
+        }
         return Ok(Overlay {
             batches,
             doubtful: memory.may_be_some(),
         });
     };
     memory.told(entries.site_has_some);
+    memory.met(&entries.instance, site.db.was_away(LATELY));
+    if memory.is_doubted() {
+        return Err(not_all_known());
+    }
     batches.extend(entries.submissions.into_iter().map(|s| s.batch));
     failpoint::hit(&site.config.site, "overlay_read").await?;
     Ok(Overlay {
@@ -114,17 +135,23 @@ pub(super) async fn overlays(
     let memory = &site.unjournaled_memory;
     let mut batches: Vec<Vec<Batch>> = players.iter().map(|p| memory.of(p, season)).collect();
     let away = match site.unjournaled.of_many(players, season).await {
-        Ok(entries) => {
+        Ok((instance, entries)) => {
+            memory.met(&instance, site.db.was_away(LATELY));
             for (batches, entries) in batches.iter_mut().zip(entries) {
                 batches.extend(entries.into_iter().map(|s| s.batch));
             }
-            None
+            memory.is_doubted().then(not_all_known)
         }
         Err(error) if error.kind() == ErrorKind::Unavailable => Some(error),
         Err(error) => return Err(error),
     };
     failpoint::hit(&site.config.site, "overlay_read").await?;
     Ok(Overlays { batches, away })
+}
+
+fn not_all_known() -> Error {
+    let message = "What was accepted while servers were away is being gathered";
+    Error::unavailable(message, Duration::from_secs(1))
 }
 
 /// Goes on making the row of a submit that was acknowledged without it. Nobody waits.
@@ -138,7 +165,10 @@ pub(super) fn insert_later(site: &Arc<Site>, submission: Submission) {
             site: &site,
             early: true,
         };
-        work_off(&site).await;
+        tokio::select! {
+            () = work_off(&site) => {}
+            () = stay_noted(&site) => {}
+        }
         stopped.early = false;
     });
 }
@@ -155,6 +185,44 @@ impl Drop for Stopped<'_> {
             self.site.unjournaled_memory.stopped();
         }
     }
+}
+
+/// Keeps what waits on the queue's Redis again, each time another process of that is there;
+/// twice, because a submit may be on its way into memory at the first. Never ends.
+async fn stay_noted(site: &Site) {
+    let memory = &site.unjournaled_memory;
+    let mut noted: (String, u32) = Default::default();
+    loop {
+        tokio::time::sleep(RENEWAL).await;
+        let Ok(instance) = site.unjournaled.instance().await else {
+            continue;
+        };
+        memory.met(&instance, true);
+        if noted.0 != instance {
+            noted = (instance, 0);
+        }
+        if noted.1 == 2 {
+            continue;
+        }
+        match note_again(site, memory.next(usize::MAX)).await {
+            Ok(()) => noted.1 += 1,
+            Err(error) => tracing::info!(
+                site = site.config.site,
+                %error,
+                "Entries are still to be kept again"
+            ),
+        }
+    }
+}
+
+async fn note_again(site: &Site, submissions: Vec<Submission>) -> Result<()> {
+    for submission in submissions {
+        // Whoever else holds the token is told apart by the journal.
+        site.unjournaled
+            .note_again(&submission, UtcMicros::now())
+            .await?;
+    }
+    Ok(())
 }
 
 async fn work_off(site: &Arc<Site>) {
@@ -186,6 +254,12 @@ async fn work_off(site: &Arc<Site>) {
         }
         match take_in(site, &batch, PATIENCE).await {
             Ok(()) => {
+                if memory.may_be_hidden() {
+                    // Somebody may have filled a schedule without knowing of them.
+                    for shown in &batch {
+                        drop_schedule(site, &shown.key.player, &shown.season).await;
+                    }
+                }
                 memory.done(batch.len());
                 (pause, tries) = (PAUSES.0, 0);
             }
@@ -302,8 +376,11 @@ pub async fn look(site: &Site) -> Result<usize> {
 
 /// Makes rows of the oldest entries on the queue's Redis.
 async fn noted(site: &Site) -> Result<usize> {
+    let instance = site.unjournaled.instance().await?;
     let entries = site.unjournaled.oldest(ROWS).await?;
-    site.unjournaled_memory.told(!entries.is_empty());
+    let memory = &site.unjournaled_memory;
+    memory.met(&instance, site.db.was_away(LATELY));
+    memory.told(!entries.is_empty());
     take_in(site, &entries, LOOK_PATIENCE).await?;
     Ok(entries.len())
 }

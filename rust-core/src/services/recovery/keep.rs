@@ -21,6 +21,8 @@ const POLL_AGE: Duration = Duration::from_millis(400);
 const SILENCE: Duration = Duration::from_millis(900);
 /// Between two looks through the journal.
 const JOURNAL: Duration = Duration::from_secs(30);
+/// Between two looks whether sites are gone.
+const GONE: Duration = Duration::from_secs(2);
 /// Failures in a row that make an outage, so that one round notices it.
 const PINGS: usize = 3;
 
@@ -43,8 +45,13 @@ impl Keeper {
 pub async fn keep(sites: Arc<Sites>) {
     let mut rounds = interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next_look = Instant::now();
     loop {
         rounds.tick().await;
+        if Instant::now() >= next_look {
+            sites.forget_gone().await;
+            next_look = Instant::now() + GONE;
+        }
         for site in sites.opened() {
             if let Ok(turn) = site.recovery.keeper.round.clone().try_lock_owned() {
                 tokio::spawn(async move {

@@ -14,6 +14,9 @@ use crate::types::{Player, Season};
 const IN_MIND: usize = 1024;
 /// How long the queue's Redis is left alone after it was too slow or away.
 const LEFT_ALONE: Duration = Duration::from_secs(1);
+/// How long those who acknowledged without the journal have to keep their entries again
+/// ([`super::RENEWAL`]) on a queue's Redis that was started anew.
+const DOUBTED: Duration = Duration::from_secs(3);
 
 /// See the module's documentation.
 pub(in crate::services) struct Memory {
@@ -24,6 +27,7 @@ pub(in crate::services) struct Memory {
     has_some: AtomicBool,
     /// Until when the queue's Redis is not asked again.
     left_alone: Mutex<Option<Instant>>,
+    queue: Mutex<Queue>,
     /// What the same site still has to do under an earlier configuration.
     before: Option<Arc<Memory>>,
 }
@@ -33,6 +37,17 @@ struct State {
     waiting: VecDeque<Submission>,
     /// Whether a task works them off.
     worked_off: bool,
+    /// Whether the queue's Redis may have lost the entry of one that waits.
+    may_be_hidden: bool,
+}
+
+/// The queue's Redis, as this process knows it.
+#[derive(Default, Clone)]
+struct Queue {
+    /// Its process that answered last; `None` before the first.
+    instance: Option<String>,
+    /// Until when entries may be missing there that other processes are keeping again.
+    doubted_until: Option<Instant>,
 }
 
 impl Memory {
@@ -45,6 +60,7 @@ impl Memory {
             was_told: AtomicBool::new(told.is_some()),
             has_some: AtomicBool::new(told.is_some_and(|told| told.may_be_some())),
             left_alone: Mutex::default(),
+            queue: Mutex::new(told.map(|told| told.queue().clone()).unwrap_or_default()),
             before: before.filter(|before| before.is_waiting()).cloned(),
         })
     }
@@ -98,7 +114,39 @@ impl Memory {
         let mut state = self.state();
         let done = state.waiting.is_empty();
         state.worked_off &= !done;
+        state.may_be_hidden &= !done;
         done
+    }
+
+    /// Whether others may not have seen what waits.
+    pub(super) fn may_be_hidden(&self) -> bool {
+        self.state().may_be_hidden
+    }
+
+    /// This process of the queue's Redis has answered. Another one than before may have
+    /// lost entries, of which there are some only if the database was away lately.
+    pub(super) fn met(&self, instance: &str, database_was_away: bool) {
+        let mut queue = self.queue();
+        if queue.instance.as_deref() == Some(instance) {
+            return;
+        }
+        let is_another = queue.instance.replace(instance.to_owned()).is_some();
+        if is_another && database_was_away {
+            queue.doubted_until = Some(Instant::now() + DOUBTED);
+        }
+        drop(queue);
+        let mut state = self.state();
+        state.may_be_hidden |= is_another && !state.waiting.is_empty();
+    }
+
+    /// Whether entries may be missing on the queue's Redis.
+    pub(super) fn is_doubted(&self) -> bool {
+        let until = self.queue().doubted_until;
+        until.is_some_and(|until| until > Instant::now())
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Working off ended early: the next submit begins anew.
