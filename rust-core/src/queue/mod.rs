@@ -11,11 +11,14 @@
 //! | `job` | a job's hash as RQ writes it |
 //! | `call` | what a job found in the queue asks for |
 //! | `producer` | enqueue, at most once a submission; ask Python about new questions; have it tell administrators |
+//! | `long` | long work of the app's Python, on Frappe's queue for it |
 //! | `outage` | which host tells administrators that the cache is away |
 //! | `limits` | how much may be read while the cache is away, for all hosts |
 //! | `dirty` | students whose schedule in the cache may lack something |
 //! | `unjournaled` | keeps what the journal does not have yet, for all who read |
+//! | `listeners` | which workers listen to the queue that our jobs go to |
 //! | `outcome` | what RQ knows of a job |
+//! | `sidecars` | which sidecars a bench has |
 //! | `untold` | failures that wait for the Error Log |
 //! | `worker` | registers, takes jobs, finishes them as RQ would |
 //! | `scripts/` | everything that must happen in one step |
@@ -38,9 +41,12 @@ mod job;
 mod job_id;
 mod keys;
 mod limits;
+mod listeners;
+mod long;
 mod outage;
 mod outcome;
 mod producer;
+mod sidecars;
 mod unjournaled;
 pub mod untold;
 mod worker;
@@ -52,9 +58,12 @@ pub use job::{
 };
 pub use job_id::{hash_of_job, persistence_job_id};
 pub use limits::{HostLimits, Turn};
+pub use listeners::Listeners;
+pub use long::{LongCall, LongQueue};
 pub use outage::{Event, OutageBoard, Telling};
 pub use outcome::{JobOutcome, job_outcome};
 pub use producer::{Enqueued, Producer, Requeued, own_queues};
+pub use sidecars::{SIDECAR_LOST, Seen, Sidecar, sidecars};
 pub use unjournaled::{Entries, Journaled, Noted, Settled, Unjournaled};
 pub use worker::{Command, Kept, QueueWorker, State, TakenJob, WorkerOptions};
 

@@ -4,9 +4,10 @@ use std::sync::{Arc, LazyLock};
 
 use redis::Script;
 
+use super::long::LONG_QUEUE;
 use super::{Event, PERSIST_METHOD, job, job_id, keys, persistence_job_id};
-use crate::batch::{Attempt, Submission};
-use crate::config::{RqConfig, SiteConfig};
+use crate::batch::{Attempt, Submission, SubmissionKey};
+use crate::config::{OWN_QUEUE, RqConfig, SiteConfig};
 use crate::servers::redis::RedisLink;
 use crate::types::{Player, Season, UtcMicros};
 use crate::{Error, Result};
@@ -14,8 +15,6 @@ use crate::{Error, Result};
 static ENQUEUE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/enqueue.lua")));
 
-/// The queue meant for us.
-const OWN_QUEUE: &str = "srs_write";
 /// The queue that every bench serves.
 const DEFAULT_QUEUE: &str = "default";
 
@@ -64,25 +63,29 @@ impl Requeued {
 
 /// Puts one site's submissions into the queue. See the module's documentation.
 pub struct Producer {
-    redis: Arc<RedisLink>,
-    site: String,
-    rq_major: u32,
+    pub(super) redis: Arc<RedisLink>,
+    pub(super) site: String,
+    pub(super) rq_major: u32,
     rq: RqConfig,
     wanted: Target,
     /// `None` if `wanted` is certain.
     otherwise: Option<Target>,
     /// For what only Python can do, which is never urgent.
     python: Target,
+    /// For what only Python does, and takes long.
+    pub(super) long: Target,
     waiting: String,
     token_seconds: i64,
 }
 
 /// A queue that jobs may go to.
-struct Target {
+#[derive(Clone)]
+pub(super) struct Target {
     /// RQ's name, with the bench's id.
-    name: String,
-    list: String,
-    timeout: String,
+    pub(super) name: String,
+    pub(super) list: String,
+    /// Seconds that a job may take.
+    pub(super) timeout: String,
     /// Our waiting jobs at most; "" for no bound.
     bound: String,
 }
@@ -124,6 +127,7 @@ impl Producer {
             wanted: Target::new(config, wanted),
             otherwise: otherwise.map(|queue| Target::new(config, queue)),
             python: Target::new(config, DEFAULT_QUEUE),
+            long: Target::new(config, LONG_QUEUE),
             waiting: keys::waiting(&keys::queue_name(&config.bench_id, DEFAULT_QUEUE)),
             token_seconds: i64::from(config.srs.journal_days.max(1)) * 86_400,
         }
@@ -142,6 +146,57 @@ impl Producer {
         }
         let lengths: Vec<u64> = self.redis.pipeline(&pipeline).await?;
         Ok(lengths.iter().sum())
+    }
+
+    /// Whether the queue takes what is written: writes nothing, in a way that Redis refuses
+    /// as it would refuse a job.
+    ///
+    /// # Errors
+    /// `Unavailable` if the queue's Redis is away, or refuses writes.
+    pub async fn try_write(&self) -> Result<()> {
+        // Of no bytes, to a key that is not there: it is not there afterwards either.
+        let mut write = redis::cmd("SETRANGE");
+        write.arg(keys::nothing(&self.site)).arg(0).arg("");
+        self.redis.query(&write).await
+    }
+
+    /// RQ's name of the queue that jobs go to now.
+    ///
+    /// # Errors
+    /// `Unavailable` if the queue's Redis is away.
+    pub async fn queue(&self) -> Result<&str> {
+        let Some(otherwise) = &self.otherwise else {
+            return Ok(&self.wanted.name);
+        };
+        // As enqueue.lua decides.
+        let served = redis::Cmd::sismember(keys::QUEUES, &self.wanted.list);
+        let served: bool = self.redis.query(&served).await?;
+        Ok(if served { &self.wanted } else { otherwise }.name.as_str())
+    }
+
+    /// Removes the queue that jobs go to, which is nobody else's, with the job of the one
+    /// submission that ever went there.
+    ///
+    /// # Errors
+    /// `Unavailable` if the queue's Redis is away.
+    pub async fn remove_queue(&self, key: &SubmissionKey) -> Result<()> {
+        let name = &self.wanted.name;
+        let id = persistence_job_id(&self.site, self.rq_major, &key.player, &key.submission);
+        let mut pipe = redis::pipe();
+        pipe.srem(keys::QUEUES, &self.wanted.list).ignore();
+        for key in [
+            keys::token(&self.site, &job_id::token(key)),
+            keys::job(&id),
+            keys::results(&id),
+            keys::executions(&id),
+            keys::queue(name),
+            keys::started(name),
+            keys::finished(name),
+            keys::failed(name),
+        ] {
+            pipe.del(key).ignore();
+        }
+        self.redis.pipeline(&pipe).await
     }
 
     /// The id of the job that applies this submission, queued or not.
@@ -236,6 +291,18 @@ impl Producer {
         data: Vec<u8>,
         now: UtcMicros,
     ) -> Result<Requeued> {
+        self.plain(id, method, data, &self.python, now).await
+    }
+
+    /// Queues a job that is no submission, unless it waits or runs.
+    pub(super) async fn plain(
+        &self,
+        id: &str,
+        method: &str,
+        data: Vec<u8>,
+        target: &Target,
+        now: UtcMicros,
+    ) -> Result<Requeued> {
         let fields = job::fields(&self.site, self.rq_major, &self.rq, method, data, now, now);
         let entry = Entry {
             id,
@@ -245,7 +312,7 @@ impl Producer {
             attempt: "",
             mode: "plain",
         };
-        let (_, outcome) = self.push(entry, &self.python, None, now).await?;
+        let (_, outcome) = self.push(entry, target, None, now).await?;
         Ok(Requeued::from_word(&outcome))
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{QueueWorker, TakenJob, expiry};
 use crate::queue::{job, keys};
 use crate::types::UtcMicros;
-use crate::{Result, pickle};
+use crate::{Error, Result, pickle};
 
 static FINISH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("../scripts/finish.lua")));
@@ -71,7 +71,8 @@ impl QueueWorker {
                 .key(keys::executions(id))
                 .key(job.execution_key());
             let mut pickled = Vec::new();
-            pickle::write(&mut pickled, result);
+            pickle::write(&mut pickled, result)
+                .map_err(|e| Error::internal("A job's result cannot be written").with_source(e))?;
             call.arg(id)
                 .arg(job.member())
                 .arg(job.execution.as_deref().unwrap_or_default())

@@ -32,6 +32,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(super) use registration::hostname;
+
 pub use commands::Command;
 pub use maintenance::Kept;
 

@@ -132,7 +132,7 @@ impl QueueWorker {
 }
 
 /// This machine's name, of the characters that a key of RQ may have.
-pub(super) fn hostname() -> String {
+pub(in crate::queue) fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_err(|e| Error::internal("No host name").with_source(e))
         .or_else(|e| std::env::var("HOSTNAME").map_err(|_| e))

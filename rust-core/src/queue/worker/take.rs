@@ -57,8 +57,8 @@ impl QueueWorker {
     /// Takes up to `max` of our jobs, oldest first; none while RQ's workers are suspended.
     ///
     /// Ours are calls of `persist_review_batch` in a format that this version knows, the old
-    /// implementation's included, for one of this worker's sites. All others stay as they are. An empty queue costs one
-    /// round trip.
+    /// implementation's included, for one of this worker's sites. All others stay as they are.
+    /// An empty queue costs one round trip.
     ///
     /// # Errors
     /// `Unavailable` if the queue Redis is away. Jobs taken before that are in the
