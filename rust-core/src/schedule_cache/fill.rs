@@ -12,10 +12,11 @@ use crate::Result;
 use crate::servers::redis::ScriptCall;
 use crate::types::{Player, QuestionState, Season};
 
-/// Members or fields per script call: well under a millisecond of Redis' time each.
-const CHUNK: usize = 1000;
+/// Members or fields per script call: well under a millisecond of Redis' time each, so that
+/// it stays under five also where Redis loses its processor in between.
+const CHUNK: usize = 500;
 /// Bytes per script call, for details.
-const CHUNK_BYTES: usize = 256 * 1024;
+const CHUNK_BYTES: usize = 128 * 1024;
 
 /// Subjects with a set of their own, at most; whichever was not asked for lately goes.
 const MAX_SUBJECTS: usize = 32;
@@ -99,7 +100,8 @@ pub(super) fn lease_call(keys: &Keys, token: &str) -> ScriptCall {
 
 impl Fill<'_> {
     /// Writes the whole schedule, and the sets of these subjects and of those that have one
-    /// now, beside the present one. Renews the lease with every chunk. `scope` names the site for failpoints.
+    /// now, beside the present one. Renews the lease with every chunk. `scope` names the site
+    /// for failpoints.
     ///
     /// # Errors
     /// `Unavailable` if Redis is away. `Ok(false)` if the lease is lost.
@@ -110,9 +112,14 @@ impl Fill<'_> {
         scope: &str,
     ) -> Result<bool> {
         let fields = self.plan(states, subjects);
-        for call in self.chunks(states, &fields) {
-            let mut replies = self.cache.link.all_told(vec![call]).await?;
-            if !matches!(replies.pop(), Some(Ok(Value::Int(1)))) {
+        let mut calls = self.chunks(states, &fields);
+        let mut next = calls.next();
+        while let Some(call) = next {
+            // While Redis works on one, the next is put together.
+            let sent = self.cache.link.all_told(vec![call]);
+            let (replies, following) = tokio::join!(sent, async { calls.next() });
+            next = following;
+            if !matches!(replies?.pop(), Some(Ok(Value::Int(1)))) {
                 return Ok(false);
             }
             crate::failpoint::hit(scope, "chunk_n").await?;

@@ -259,10 +259,8 @@ impl ScheduleCache {
         for state in states {
             let id = state.question.as_str();
             call.arg(id)
-                .arg(details::fingerprint(id))
+                .arg([&details::fingerprint(id)[..], &details::pack(state)].concat())
                 .arg(state.due.to_score())
-                .arg(state.version.0.to_string())
-                .arg(details::pack(state))
                 .arg(state.subject.as_deref().unwrap_or_default())
                 .arg(state.topic.as_deref().unwrap_or_default());
         }

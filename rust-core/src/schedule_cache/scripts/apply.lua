@@ -5,17 +5,19 @@
 --
 -- KEYS  1 schedule, 2 details, 3 lease
 -- ARGV  1 own part of the marker, 2 key of a subject's schedule without its hash,
---       then per state 7: question, fingerprint, score, version, packed (due check,
---       version, last review, stability), subject, topic ('' for none)
+--       then per state 5: question, the first 30 bytes of its record (from the fingerprint to
+--       the stability), score, subject, topic ('' for none)
 -- Returns {standing, states written, size of the largest bucket touched, in records}.
 --
--- Numbers are compared by tonumber (exact below 2^53, which microseconds are until the
--- year 2255); what is stored are the caller's strings.
+-- Versions are compared as numbers (exact below 2^53, which microseconds are until the
+-- year 2255); what is stored are the caller's bytes. A bucket is taken apart by position: each
+-- string that becomes Lua's is hashed byte by byte.
+local STATE = 5
 dirty(KEYS[3])
 local state, here = standing(KEYS[1], ARGV[1])
 if state ~= COMPLETE then
   if state == INCOMPLETE and redis.call('ZSCORE', KEYS[1], partial_marker(ARGV[1], here)) then
-    for i = 3, #ARGV, 7 do
+    for i = 3, #ARGV, STATE do
       redis.call('ZREM', KEYS[1], ARGV[i])
     end
   end
@@ -32,9 +34,10 @@ end
 
 -- Buckets are read and written once, however many of their questions are set; names and
 -- subjects' schedules are looked up once.
-local fields, bucket = {}, {}
-for i = 3, #ARGV, 7 do
+local fields, field_of, bucket = {}, {}, {}
+for i = 3, #ARGV, STATE do
   local field = bucket_of(ARGV[i + 1], buckets)
+  field_of[i] = field
   if not bucket[field] then
     bucket[field] = ''
     fields[#fields + 1] = field
@@ -55,52 +58,53 @@ local function set_once(subject)
   return sets[subject]
 end
 
-local written, largest = 0, 0
 -- What this call sets: the same question may come again in it.
 local set_scores, scores, is_changed = {}, {}, {}
-for i = 3, #ARGV, 7 do
-  local question, fingerprint, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local version, packed = tonumber(ARGV[i + 3]), ARGV[i + 4]
-  local field = bucket_of(fingerprint, buckets)
-  local records = bucket[field]
-  local at = find_record(records, fingerprint)
-  local wins = true
-  local subject, topic, left = nil, nil, nil
-  if at then
-    local old = string.sub(records, at, at + RECORD - 1)
-    local old_score = set_scores[question] or redis.call('ZSCORE', set, question)
-    if old_score then
-      local old_version = number(string.sub(old, 13, 19))
-      local due, old_due = tonumber(score), tonumber(old_score)
-      if version ~= old_version then
-        wins = version > old_version
-      elseif due ~= old_due then
-        wins = due > old_due
-      else
-        wins = number(string.sub(packed, 19, 22)) > number(string.sub(old, 27, 30))
-      end
-    end
-    -- A state without subject and topic keeps those on record, as in the table.
-    if ARGV[i + 5] == '' then subject = string.sub(old, 31, 32) end
-    if ARGV[i + 6] == '' then topic = string.sub(old, 33, 34) end
+
+-- Whether a state beats the one whose record is at `at`. Asks for the due time only if the
+-- version does not tell; a question that is in no schedule any more has nothing to defend.
+local function beats(question, head, score, records, at)
+  local version, old_version = struct.unpack('>I7', head, 13), struct.unpack('>I7', records, at + 12)
+  if version > old_version then
+    return true
   end
-  if wins then
-    subject = subject or number_once(ARGV[i + 5])
-    topic = topic or number_once(ARGV[i + 6])
-    local record = fingerprint .. packed .. subject .. topic
+  local old_score = set_scores[question] or redis.call('ZSCORE', set, question)
+  if not old_score then
+    return true
+  end
+  if version < old_version then
+    return false
+  end
+  local due, old_due = tonumber(score), tonumber(old_score)
+  if due ~= old_due then
+    return due > old_due
+  end
+  return struct.unpack('>I4', head, 27) > struct.unpack('>I4', records, at + 26)
+end
+
+local written, largest = 0, 0
+for i = 3, #ARGV, STATE do
+  local question, head, score = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local field = field_of[i]
+  local records = bucket[field]
+  local at = find_record(records, string.sub(head, 1, 8))
+  if not at or beats(question, head, score, records, at) then
+    local old_subject = at and string.sub(records, at + 30, at + 31)
+    -- A state without subject and topic keeps those on record, as in the table.
+    local subject, topic = ARGV[i + 3], ARGV[i + 4]
+    subject = at and subject == '' and old_subject or number_once(subject)
+    topic = at and topic == '' and string.sub(records, at + 32, at + 33) or number_once(topic)
     if at then
-      local old_subject = string.sub(records, at + 30, at + 31)
-      left = old_subject ~= subject and set_once(old_subject)
-      records = string.sub(records, 1, at - 1) .. record .. string.sub(records, at + RECORD)
+      records = string.sub(records, 1, at - 1) .. head .. subject .. topic .. string.sub(records, at + RECORD)
     else
-      records = records .. record
+      records = records .. head .. subject .. topic
     end
     bucket[field] = records
     is_changed[field] = true
     set_scores[question] = score
-    scores[#scores + 1] = score
-    scores[#scores + 1] = question
     written = written + 1
+    scores[2 * written - 1], scores[2 * written] = score, question
+    local left = at and old_subject ~= subject and set_once(old_subject)
     if left then
       redis.call('ZREM', left, question)
     end

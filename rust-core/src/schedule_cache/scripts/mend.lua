@@ -14,20 +14,25 @@ dirty(KEYS[3])
 local set, details, prefix = KEYS[1], KEYS[2], ARGV[2]
 local state, here = standing(set, ARGV[1])
 local token, buckets = details_meta(details)
+-- After another fill the same bytes may mean something else: numbers stand for other names,
+-- and a question that had no row has one.
 local same = state == COMPLETE and token and here .. ':' .. token == ARGV[3]
 local done = {}
 for i = 4, #ARGV, 8 do
   local question, fingerprint = ARGV[i], ARGV[i + 1]
   local field, bucket, at, record, score
+  local is_as_seen = false
   if same then
     field = bucket_of(fingerprint, buckets)
     bucket = redis.call('HGET', details, field) or ''
     at = find_record(bucket, fingerprint)
     record = at and string.sub(bucket, at, at + RECORD - 1) or ''
     score = redis.call('ZSCORE', set, question)
+    -- The record tells of every write of ours, the score of those that tools make past us.
+    is_as_seen = (score or '') == ARGV[i + 2] and record == ARGV[i + 3]
   end
   local corrected = 0
-  if same and (score or '') == ARGV[i + 2] and record == ARGV[i + 3] then
+  if is_as_seen then
     local sets, new = sets_of(details, prefix, token), ARGV[i + 4]
     if new == '=' then
       for _, key in ipairs(wrong_sets(sets, question, score, at and record)) do

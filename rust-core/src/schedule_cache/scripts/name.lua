@@ -9,6 +9,7 @@ dirty(KEYS[3])
 local state = standing(KEYS[1], ARGV[1])
 local set, details = KEYS[1], KEYS[2]
 local token, buckets = details_meta(details)
+-- Without details there is nothing to name; a fill reads the names from the table.
 if state ~= COMPLETE or not token then
   return { state, 0 }
 end
@@ -23,6 +24,7 @@ for i = 3, #ARGV, 4 do
     local topic = two_bytes(number_of(details, ARGV[i + 3]))
     bucket = string.sub(bucket, 1, at + 29) .. subject .. topic .. string.sub(bucket, at + RECORD)
     redis.call('HSET', details, field, bucket)
+    -- A record outlives its member where a tool took that out.
     local score = redis.call('ZSCORE', set, question)
     local of_subject = subject_set(details, ARGV[2], token, subject)
     if score and of_subject then

@@ -58,8 +58,10 @@ local function standing(key, own)
   return INCOMPLETE, here
 end
 
-local function number(bytes)
-  return (struct.unpack('>I' .. #bytes, bytes))
+-- The number in the two bytes at `at`.
+local function number_at(bytes, at)
+  local high, low = string.byte(bytes, at, at + 1)
+  return high * 256 + low
 end
 
 local function two_bytes(n)
@@ -81,7 +83,8 @@ local function bucket_of(fingerprint, buckets)
   return 'b' .. (high * 256 + low) % buckets
 end
 
--- Position of the record in a bucket; nil when it is not there.
+-- Position of the record in a bucket; nil when it is not there. Eight bytes that look like a
+-- fingerprint may lie within a record, or across two of them.
 local function find_record(bucket, fingerprint)
   local from = 1
   while true do
@@ -104,10 +107,10 @@ local function names_of(details, records)
   for _, record in ipairs(records) do
     if record then
       for at = 31, 33, 2 do
-        local n = number(string.sub(record, at, at + 1))
+        local n = number_at(record, at)
         if n > 0 and not seen[n] then
           seen[n] = true
-          fields[#fields + 1] = 'n' .. string.format('%d', n)
+          fields[#fields + 1] = 'n' .. n
         end
       end
     end
@@ -133,6 +136,7 @@ local function number_of(details, name)
   end
   local n = redis.call('HINCRBY', details, 'c', 1)
   if n > 65535 then
+    -- No room: the record is not believed. Two bytes would make 0 of the next, no name.
     return 65535
   end
   local text = string.format('%d', n)
@@ -170,10 +174,11 @@ end
 -- The set of the subject with this number (two bytes), if it has one that belongs to
 -- these details.
 local function subject_set(details, prefix, token, subject)
-  if number(subject) == 0 then
+  local n = number_at(subject, 1)
+  if n == 0 then
     return nil
   end
-  local name = redis.call('HGET', details, 'n' .. string.format('%d', number(subject)))
+  local name = redis.call('HGET', details, 'n' .. n)
   local set = prefix .. string.sub(redis.sha1hex(name or ''), 1, 16)
   return redis.call('ZSCORE', set, '\0' .. token) and set or nil
 end
