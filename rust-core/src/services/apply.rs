@@ -15,9 +15,11 @@ use tokio::time::timeout;
 
 use super::{Site, raw, unjournaled};
 use crate::batch::Submission;
+use crate::metrics::metrics;
 use crate::servers::mariadb::MariaDb;
 use crate::store::apply::{self, Context, Held, Work};
 use crate::store::journal::{self, Failure};
+use crate::store::refusals::is_locked;
 use crate::store::{partitions, seasons};
 use crate::types::{Player, QuestionState, Season, UtcMicros};
 use crate::{Error, ErrorKind, Result, failpoint};
@@ -33,8 +35,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LANES_FROM: usize = 32;
 /// ... where so many connections may be open.
 const CONNECTIONS: usize = 4;
-/// MariaDB's numbers for a deadlock and a lock that did not come in time.
-const TRANSIENT: [u16; 2] = [1213, 1205];
 
 /// Questions of a student that a transaction brought into the table, without subject and
 /// topic.
@@ -145,6 +145,7 @@ async fn in_parts(
 
 /// Leaves the failure in the journal, where the next sweep and an operator find it.
 async fn failed(site: &Site, work: &Work, error: mysql_async::Error) -> Result<()> {
+    metrics().persistence_failure(&site.config.site);
     let failure = Failure {
         error: &error.to_string(),
         passes: may_pass(&error),
@@ -216,10 +217,7 @@ async fn together(
 
 /// Whether the same may work a moment later. Bad data never does.
 pub(super) fn may_pass(error: &mysql_async::Error) -> bool {
-    match error {
-        mysql_async::Error::Server(e) => TRANSIENT.contains(&e.code),
-        error => is_away(error),
-    }
+    is_locked(error) || is_away(error)
 }
 
 /// Whether the database was not there, whatever it was asked.
@@ -314,7 +312,9 @@ async fn once_on(
             .iter()
             .map(|row| (row.key.clone(), row.season.clone(), row.attempt))
             .collect();
+        let accepted: Vec<i64> = applying.rows.iter().map(|row| row.batch.at).collect();
         applying.finish(&context, work, &cached).await?;
+        count(scope, &accepted);
         failpoint::hit(scope, "apply_committed")
             .await
             .map_err(ours)?;
@@ -366,6 +366,15 @@ impl Drop for OwnConn<'_> {
         if let Some(conn) = self.conn.take() {
             self.db.kill(conn);
         }
+    }
+}
+
+/// Counts how long rows took that were accepted at these times. Other hosts have other clocks.
+fn count(site: &str, accepted: &[i64]) {
+    let latency = metrics().persistence(site);
+    let now = UtcMicros::now().0;
+    for at in accepted {
+        latency.observe((now - at).max(0) as f64 / 1e6);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tracing::Instrument;
 
 /// What comes of `work` if it comes within `limit`. What takes longer goes on by itself:
 /// a request on a shared connection that nobody waits for any more would never find out
@@ -14,9 +15,10 @@ pub async fn within<T: Send + 'static>(
     let mut work = Box::pin(work);
     let outcome = timeout(limit, &mut work).await;
     if outcome.is_err() {
-        tokio::spawn(async move {
+        let work = async move {
             let _ = work.await;
-        });
+        };
+        tokio::spawn(work.in_current_span());
     }
     outcome.ok()
 }
