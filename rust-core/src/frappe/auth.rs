@@ -11,14 +11,16 @@
 //! | session that Redis forgot | 60 s, while Redis vouches for it every 5 s ([`table_sessions`]) | one `SELECT`, with the user |
 //! | user and settings | 60 s | one `SELECT` |
 //! | API key's owner and settings | 60 s | one `SELECT` |
+//! | role | 1 s; to look only ([`Authenticator::had_role`]), ten minutes more while the database does not answer | one `SELECT` |
 //!
 //! Statements about sessions, users and keys have turns, a quarter of the process's
 //! connections; who waits a second for one is told to come back.
 //!
 //! So a logout counts after 5 s at the latest, a disabled user or withdrawn key after
 //! 60 s; while the database does not answer within a tenth of a second, what was last read
-//! of user and key is believed for ten minutes more, so that students go on. A refusal is never based on anything older than a second: a student who was just
-//! enabled, or whose session just got its CSRF token, is read again first.
+//! of user and key is believed for ten minutes more, so that students go on. A refusal is
+//! never based on anything older than a second: a student who was just enabled, or whose
+//! session just got its CSRF token, is read again first.
 //!
 //! [`table_sessions`]: super::table_sessions
 //!
@@ -37,15 +39,16 @@ use super::believed::{Believed, Older};
 use super::credentials::Authorization;
 use super::login::{AuthContext, Login, LoginRequest, Via};
 use super::refresh::{Outcome, SessionRefresh};
-use super::rows;
 use super::session::{Age, Session, Source};
 use super::settings::{SystemSettings, read_settings};
 use super::sliding_cookie::SlidingCookie;
 use super::stop::{Step, Stop};
 use super::table_sessions::{self, TableSessions};
+use super::{roles, rows};
 use crate::config::FrappeVersion;
+use crate::metrics::Looked;
 use crate::servers::mariadb::MariaDb;
-use crate::types::UtcMicros;
+use crate::types::{Player, UtcMicros};
 use crate::{Error, ErrorKind, Result, failpoint};
 
 const SESSION_ROW: &str = concat!(
@@ -71,10 +74,12 @@ struct Patience {
 const USUAL: Patience = Patience {
     session: Duration::from_secs(5),
     account: Duration::from_secs(60),
-    older: Some(Older {
-        wait: Duration::from_millis(100),
-        max_age: Duration::from_secs(660),
-    }),
+    older: Some(WHILE_AWAY),
+};
+/// While the database does not answer.
+const WHILE_AWAY: Older = Older {
+    wait: Duration::from_millis(100),
+    max_age: Duration::from_secs(660),
 };
 /// For a second look before a refusal. Not zero, so that a client that repeats a refused
 /// request costs one reading a second.
@@ -87,6 +92,8 @@ const SECOND_LOOK: Patience = Patience {
 /// Students whose sessions and rows are remembered, about a kilobyte each.
 const STUDENTS: usize = 32_768;
 const API_KEYS: usize = 8_192;
+/// Users of whom it is remembered whether they may administer.
+const ROLES: usize = 1_024;
 const UNREFRESHABLE: usize = 1_024;
 /// How long a request waits for its turn to look somebody up in the table.
 const LOOKUP_WAIT: Duration = Duration::from_secs(1);
@@ -98,6 +105,8 @@ pub struct Authenticator {
     accounts: Believed<Arc<Account>>,
     key_owners: Believed<Arc<KeyOwner>>,
     settings: Believed<Arc<SystemSettings>>,
+    /// Whether a user has a role, by role and user.
+    roles: Believed<bool>,
     /// Session ids that [`Self::refresh`] could not extend: Frappe does it.
     unrefreshable: Cache<String, ()>,
     /// Turns to look somebody up in the table: made-up cookies and keys and, while Redis or
@@ -111,11 +120,12 @@ impl Authenticator {
     pub fn new(connections: usize) -> Self {
         Self {
             lookups: Semaphore::new((connections / 4).max(1)),
-            sessions: Believed::new(STUDENTS),
+            sessions: Believed::new(STUDENTS).counted_as(Looked::Session),
             table_sessions: TableSessions::new(STUDENTS),
-            accounts: Believed::new(STUDENTS),
-            key_owners: Believed::new(API_KEYS),
+            accounts: Believed::new(STUDENTS).counted_as(Looked::User),
+            key_owners: Believed::new(API_KEYS).counted_as(Looked::ApiKey),
             settings: Believed::new(1),
+            roles: Believed::new(ROLES),
             unrefreshable: Cache::new(UNREFRESHABLE),
         }
     }
@@ -198,18 +208,79 @@ impl Authenticator {
         }
     }
 
+    /// Whether a user has a role, believed for a second: so often who asks all the time costs
+    /// a statement.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database is away, or too many users are being looked up.
+    pub async fn has_role(
+        &self,
+        db: &MariaDb,
+        user: &Player,
+        role: &str,
+        now: UtcMicros,
+    ) -> Result<bool> {
+        self.role(db, user, role, now, None).await
+    }
+
+    /// The same for who only wants to look: while the database does not answer, what was last
+    /// read is believed, as it is of users. What is wrong would be hidden otherwise from those
+    /// who are to mend it.
+    ///
+    /// # Errors
+    /// As [`Self::has_role`], of a user who was not looked up lately.
+    pub async fn had_role(
+        &self,
+        db: &MariaDb,
+        user: &Player,
+        role: &str,
+        now: UtcMicros,
+    ) -> Result<bool> {
+        self.role(db, user, role, now, Some(WHILE_AWAY)).await
+    }
+
+    async fn role(
+        &self,
+        db: &MariaDb,
+        user: &Player,
+        role: &str,
+        now: UtcMicros,
+        older: Option<Older>,
+    ) -> Result<bool> {
+        if roles::has_all(user) {
+            return Ok(true);
+        }
+        let read = async {
+            let _turn = self.lookup_turn().await?;
+            Ok(Box::pin(roles::read(db, user, role)).await?)
+        };
+        let key = format!("{role}\n{user}");
+        let max_age = SECOND_LOOK.account;
+        settled(match older {
+            Some(older) => {
+                let reading = self.roles.get_or_older(&key, now, max_age, older, read);
+                reading.await
+            }
+            None => self.roles.get(&key, now, max_age, read).await,
+        })
+    }
+
     /// The site's settings, believed for 60 s.
     ///
     /// # Errors
     /// `Unavailable` if the database is away.
     pub async fn settings(&self, db: &MariaDb, now: UtcMicros) -> Result<Arc<SystemSettings>> {
         let read = async { Ok(Arc::new(Box::pin(read_settings(db)).await?)) };
-        match self.settings.get("", now, USUAL.account, read).await {
-            Ok((settings, _)) => Ok(settings),
-            Err(Stop::Fail(error)) => Err(error),
-            // Reading settings declines nothing.
-            Err(Stop::Decline(reason)) => Err(Error::internal(reason)),
-        }
+        settled(self.settings.get("", now, USUAL.account, read).await)
+    }
+}
+
+/// What a reading that declines nothing came to.
+fn settled<T>(reading: Step<(T, Duration)>) -> Result<T> {
+    match reading {
+        Ok((value, _)) => Ok(value),
+        Err(Stop::Fail(error)) => Err(error),
+        Err(Stop::Decline(reason)) => Err(Error::internal(reason)),
     }
 }
 
@@ -284,6 +355,7 @@ impl Attempt<'_> {
                     via: Via::Token,
                     cookie: None,
                     refresh: None,
+                    csrf_token: None,
                 })
             }
             (None, None) => Ok(Login::Guest),
@@ -369,6 +441,7 @@ impl Attempt<'_> {
             via: Via::Cookie,
             cookie: self.cookie.take(),
             refresh,
+            csrf_token: logged_in.session.csrf_token().cloned(),
         })
     }
 

@@ -8,11 +8,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use quick_cache::sync::Cache;
 use tokio::time::timeout;
 
 use super::stop::{Step, Stop};
 use crate::ErrorKind;
+use crate::metrics::{LoginOutcome, Looked, metrics};
 use crate::types::UtcMicros;
 
 /// See the module's documentation. `T` is cheap to clone.
@@ -20,6 +22,13 @@ pub(super) struct Believed<T> {
     readings: Cache<String, Arc<Reading<T>>>,
     /// The last good one of each, for [`Believed::get_or_older`].
     last: Cache<String, Arc<Reading<T>>>,
+    counted: Option<Counted>,
+}
+
+/// Where its look-ups are counted.
+struct Counted {
+    hits: Counter,
+    misses: Counter,
 }
 
 /// What to do when a server does not answer in time.
@@ -55,6 +64,19 @@ impl<T: Clone> Believed<T> {
         Self {
             readings: Cache::new(capacity),
             last: Cache::new(capacity),
+            counted: None,
+        }
+    }
+
+    /// The same, with its look-ups counted as those of `what`.
+    pub(super) fn counted_as(self, what: Looked) -> Self {
+        let counter = |outcome| metrics().login_lookups(what, outcome);
+        Self {
+            counted: Some(Counted {
+                hits: counter(LoginOutcome::Hit),
+                misses: counter(LoginOutcome::Miss),
+            }),
+            ..self
         }
     }
 
@@ -100,10 +122,16 @@ impl<T: Clone> Believed<T> {
     ) -> Step<(T, Duration)> {
         if let Some(reading) = self.readings.get(key) {
             if reading.is_good(now, max_age) {
+                if let Some(counted) = &self.counted {
+                    counted.hits.inc();
+                }
                 return Ok((reading.outcome.clone()?, reading.age(now)));
             }
             self.readings
                 .remove_if(key, |reading| !reading.is_good(now, max_age));
+        }
+        if let Some(counted) = &self.counted {
+            counted.misses.inc();
         }
         let reading = match self.readings.get_value_or_guard_async(key).await {
             Ok(reading) => reading,

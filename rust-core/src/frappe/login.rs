@@ -3,7 +3,7 @@
 use super::refresh::SessionRefresh;
 use super::sliding_cookie::SlidingCookie;
 use crate::Error;
-use crate::config::SiteConfig;
+use crate::config::{Secret, SiteConfig};
 use crate::servers::mariadb::MariaDb;
 use crate::servers::redis::RedisLink;
 use crate::types::Player;
@@ -50,6 +50,8 @@ pub enum Login {
         cookie: Option<SlidingCookie>,
         /// To be carried out after a good answer ([`super::Authenticator::refresh`]).
         refresh: Option<SessionRefresh>,
+        /// The session's token, if it has one: for a page of ours that acts in its name.
+        csrf_token: Option<Secret>,
     },
     /// A user's session, by a request that does not show that the user sent it.
     Refused {

@@ -14,7 +14,9 @@
 //! | `table_sessions` | sessions that Redis forgot |
 //! | `refresh` | sliding expiry |
 //! | `accounts` | the user's row and the owner of an API key |
+//! | `roles` | whether a user has a role |
 //! | [`settings`] | System Settings |
+//! | `overrides` | what apps and scripts put in the way |
 //! | [`pyrepr`] | the table's text of a session, read as plain data |
 //! | `believed` | readings with an age; one look-up for a crowd |
 
@@ -23,8 +25,10 @@ pub mod auth;
 mod believed;
 pub mod credentials;
 pub mod login;
+mod overrides;
 pub mod pyrepr;
 mod refresh;
+mod roles;
 mod rows;
 mod session;
 pub mod settings;
@@ -35,7 +39,9 @@ mod table_sessions;
 pub use auth::Authenticator;
 pub use credentials::sid_cookie;
 pub use login::{AuthContext, Login, LoginRequest, Via};
+pub use overrides::Overrides;
 pub use refresh::SessionRefresh;
+pub use roles::SYSTEM_MANAGER;
 pub use settings::{SystemSettings, read_settings};
 pub use sliding_cookie::SlidingCookie;
 

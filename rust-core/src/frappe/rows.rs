@@ -10,7 +10,7 @@ use crate::servers::mariadb::MariaDb;
 use crate::{Error, Result};
 
 /// How long a statement of a login may take: all of them are look-ups by key.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs a query that gives one row.
 pub(super) async fn one(db: &MariaDb, sql: &str, params: impl Into<Params> + Send) -> Result<Row> {

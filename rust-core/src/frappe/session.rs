@@ -164,6 +164,11 @@ impl Session {
         self.mobile
     }
 
+    /// The token that Desk gave it, if one did.
+    pub(super) fn csrf_token(&self) -> Option<&Secret> {
+        self.csrf_token.as_ref()
+    }
+
     /// Whether a page gave the session a CSRF token.
     pub(super) fn has_csrf_token(&self) -> bool {
         self.csrf_token.is_some()
@@ -265,7 +270,13 @@ mod tests {
         assert!(session.has_csrf_token());
         assert!(session.csrf_token_is(Some(token)));
         assert!(!session.csrf_token_is(Some(&token[1..])));
+        assert!(!session.csrf_token_is(Some(&format!("{token}0"))));
         assert!(!session.csrf_token_is(Some("")));
+        for at in 0..token.len() {
+            let mut wrong = token.to_owned();
+            wrong.replace_range(at..=at, "x");
+            assert!(!session.csrf_token_is(Some(&wrong)), "at {at}");
+        }
         assert!(!session.csrf_token_is(None));
     }
 

@@ -9,6 +9,7 @@
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::scheduling::{MAX_QUALITY, MAX_RESPONSE_TIME_MS};
 use crate::types::{SubmissionId, check_name};
 use crate::{Error, Result};
 
@@ -18,10 +19,6 @@ const DEFAULT_LIMIT: u32 = 20;
 pub const MAX_LIMIT: u32 = 50;
 /// Answers in one submit at most.
 pub const MAX_RESPONSES: usize = 50;
-/// Best quality of an answer.
-const MAX_QUALITY: i64 = 5;
-/// Longest time to an answer: 24 hours.
-const MAX_RESPONSE_TIME_MS: i64 = 86_400_000;
 
 /// What a student asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,7 +177,7 @@ impl<'a> Fields<'a> {
 
     pub(super) fn quality(self) -> Result<u8> {
         self.given("quality")
-            .and_then(|v| integer_within(v, 0, MAX_QUALITY))
+            .and_then(|v| integer_within(v, 0, MAX_QUALITY.into()))
             .and_then(|q| u8::try_from(q).ok())
             .ok_or_else(|| {
                 let field = self.path("quality");
@@ -194,7 +191,7 @@ impl<'a> Fields<'a> {
         let Some(value) = self.given("response_time_ms") else {
             return Ok(None);
         };
-        integer_within(value, 0, MAX_RESPONSE_TIME_MS)
+        integer_within(value, 0, MAX_RESPONSE_TIME_MS.into())
             .and_then(|ms| u32::try_from(ms).ok())
             .map(Some)
             .ok_or_else(|| {
