@@ -90,7 +90,8 @@ pub(super) fn assemble(
         srs,
         db,
     };
-    let config = if config.db.name.is_empty() {
+    let no_database = |problem: &String| problem == MISSING_DATABASE;
+    let config = if reader.problems.iter().any(no_database) {
         // Frappe answers 404 for a site without a database.
         Err(Error::not_found(format!("{site} does not exist")).with_source(MISSING_DATABASE))
     } else if reader.problems.is_empty() {
@@ -209,7 +210,10 @@ fn database(reader: &mut Reader<'_>, frappe: FrappeVersion) -> DbConfig {
         .frappe_text("db_name", new("FRAPPE_DB_NAME"))
         .or_else(|| user.clone().filter(|_| frappe >= FrappeVersion::V16));
     let name = name.unwrap_or_else(|| {
-        reader.problems.push(MISSING_DATABASE.to_owned());
+        // One that is there and no text is said already, and no site that does not exist.
+        if !reader.is_true("db_name") {
+            reader.problems.push(MISSING_DATABASE.to_owned());
+        }
         (String::new(), Source::Default)
     });
     let user = user.unwrap_or_else(|| (name.0.clone(), Source::Default));

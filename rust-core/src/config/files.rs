@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::names::valid_site_name;
+use super::names::{look_into, valid_site_name};
 use crate::{Error, Result};
 
 /// The bench's file, beside the sites' folders.
@@ -38,8 +38,13 @@ impl Files {
         if !valid_site_name(site) {
             return Err(missing());
         }
+        let own = read(&site_file(sites_path, site), &format!("{site}/{SITE}"))?;
+        let Some(own) = own else {
+            look_into(sites_path)?;
+            return Err(missing());
+        };
         Ok(Self {
-            site: read(&site_file(sites_path, site), SITE)?.ok_or_else(missing)?,
+            site: own,
             common: read(&sites_path.join(COMMON), COMMON)?,
         })
     }
@@ -83,12 +88,15 @@ fn read(path: &Path, name: &str) -> Result<Option<Vec<u8>>> {
         ))),
         Ok(_) => Ok(Some(text)),
         Err(e) if is_absence(e.kind()) => Ok(None),
-        Err(e) => Err(Error::config(format!("{name} cannot be read")).with_source(e)),
+        Err(e) => {
+            let why = e.kind();
+            Err(Error::config(format!("{name} cannot be read: {why}")).with_source(e))
+        }
     }
 }
 
 /// Whether the error says that there is no such file, rather than one that is out of reach.
-fn is_absence(kind: ErrorKind) -> bool {
+pub(super) fn is_absence(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename

@@ -1,76 +1,7 @@
 //! What the bench's two JSON files, and the environment, say about a site.
 //!
-//! `sites/common_site_config.json`, overlaid by `sites/<site>/site_config.json` key by key
-//! (nested values are replaced whole), overlaid by the environment variables that the
-//! installed Frappe reads. Nothing else needs to be configured, and nothing is written.
-//!
-//! # Frappe's keys
-//!
-//! Read as Frappe reads them; unset, `null` and `""` are the same.
-//!
-//! | key | meaning | default |
-//! |---|---|---|
-//! | `db_name` | database; a site without one does not exist | required |
-//! | `db_user` | user (Frappe 16; used here whenever given) | `db_name` |
-//! | `db_password` | its password | empty |
-//! | `db_host`, `db_port` | where MariaDB listens | 127.0.0.1, 3306 |
-//! | `db_socket` | unix socket, wins over host and port (Frappe 16; used here whenever given) | none |
-//! | `db_type` | refused unless `mariadb` | mariadb |
-//! | `db_ssl_*` | TLS: refused for now, rather than connecting without | none |
-//! | `redis_cache` | Redis with the login sessions | `redis://127.0.0.1:13311` |
-//! | `redis_queue` | Redis with RQ's queues | `redis://127.0.0.1:11311` |
-//! | `use_rq_auth`, `rq_username`, `rq_password` | login at `redis_queue`, unless its URL has one; the user defaults to the bench's id | off |
-//! | `redis_*_sentinel_enabled`, `redis_*cluster*` | refused for now | off |
-//! | `bench_id` | prefix of RQ's queue names | `FRAPPE_BENCH_ROOT`, else the bench's real path, with dashes for slashes |
-//! | `workers` | queues besides short, default and long; seconds that a queue's jobs may run (`timeout`) | none; 1500 on long, else 300 |
-//! | `rq_results_ttl` | seconds that RQ keeps what came of a job; negative: for good | 600 |
-//! | `rq_job_failure_ttl` | seconds that RQ keeps a failed job; negative: for good | 604,800 |
-//! | `encryption_key` | Fernet key of API secrets | none |
-//! | `maintenance_mode` | requests are answered 503 | off |
-//! | `ignore_csrf` | CSRF tokens are not checked | off |
-//! | `monitor` | answers carry `X-Frappe-Request-Id` (Frappe 15, 16) | off |
-//! | `extra_config`, `deny_multiple_sessions`, `rate_limit`, `allow_reads_during_maintenance` in maintenance | the sidecar leaves every request to Frappe | off |
-//!
-//! Variables: `FRAPPE_REDIS_CACHE`, `FRAPPE_REDIS_QUEUE`, `FRAPPE_DB_TYPE`,
-//! `FRAPPE_DB_HOST`, `FRAPPE_DB_PORT` and `FRAPPE_BENCH_ROOT` (Frappe 15, 16),
-//! `FRAPPE_DB_SOCKET`, `FRAPPE_DB_USER`, `FRAPPE_DB_NAME`, `FRAPPE_DB_PASSWORD` (16), and
-//! `RQ_ADMIN_PASWORD`, the default user's password at `redis_queue` without `use_rq_auth`.
-//!
-//! Redis URLs are `redis://[user:password@]host[:port][/database]` or
-//! `unix:///path[?db=][&password=]`; `rediss://` is refused for now.
-//!
-//! # Our keys
-//!
-//! Numbers are whole, also as text; switches are 0, 1, true or false. Out of range or of
-//! another type is refused; an unknown `srs_*` key is a warning.
-//!
-//! | key | meaning | range | default |
-//! |---|---|---|---|
-//! | `srs_redis_cache` | Redis with the schedules | URL | `redis_cache` |
-//! | `srs_key_prefix` | before every schedule key | 64 of `[A-Za-z0-9_.-]` | none |
-//! | `srs_season_cache_s` | seconds for which a process believes what it read about a season | 1 to 300 | 10 |
-//! | `srs_max_questions` | questions per student and season | 1 to 10,000,000 | 100,000 |
-//! | `srs_allow_new_questions` | a submit may name a question without a row | switch | 1 |
-//! | `srs_question_info` | an app has the hook `srs_question_info`: what applies new questions asks it, by a job on `default`, for their subject and topic | switch | 0 |
-//! | `srs_queue` | queue for jobs | 64 of `[A-Za-z0-9_.-]` | `srs_write` if in use, else `default` |
-//! | `srs_default_queue_max` | our waiting jobs on `default`, at most | 0 to 100,000 | 100 |
-//! | `srs_journal_days` | days for which applied journal rows stay | 2 to 3650 | 14 |
-//! | `srs_journal_tries` | tries after which a journal row that cannot be applied waits for an operator | 1 to 1000 | 12 (some 7 hours) |
-//! | `srs_audit_days` | days for which audit rows stay | 1 to 36,500 | 365 |
-//! | `srs_review_log` | each review is logged | switch | 1 |
-//! | `srs_state_budget_ms` | milliseconds in which a submit must have the states before; what comes later is computed when the answers are applied | 10 to 10,000 | 100 |
-//! | `srs_journal_budget_ms` | milliseconds in which the journal must have a submit; later, queue and spool together keep it | 10 to 10,000 | 150 |
-//! | `srs_spool_dir` | folder on this host's disk for submits that the journal does not have yet; relative to the site's folder | path | `private/memora_srs/spool` |
-//! | `srs_review_log_days` | days for which the review log is kept; 0: for good | 0 to 36,500 | 0 |
-//! | `srs_mariadb_loads` | schedule reads on MariaDB at once, per process; less than the connections | 1 to 1000 | 16 |
-//! | `srs_mariadb_connections` | connections to MariaDB, per process and site | 1 to 1000 | 32; 2 in Frappe's processes |
-//! | `srs_safe_mode_global_limit` | reads a minute of all students together while Redis is away | 1 to 100,000 | 500 |
-//! | `srs_safe_mode_user_seconds` | seconds between two reads of one student then; 0: no limit | 0 to 3600 | 30 |
-//! | `srs_scheduler` | parameters of the scheduler | see [`Parameters`] | its defaults |
-//! | `srs_xp` | XP by quality | see [`XpTable`] | 0, 2, 5, 15, 20, 25 |
-//! | `srs_sidecar` | 0: the sidecar leaves every request of the site to Frappe | switch | 1 |
-//! | `srs_frappe_version` | major version of Frappe | 14 to 16 | as installed in `apps`, else 15 |
-//! | `srs_rq_version` | major version of RQ | 1 to 3 | as installed in `env`, else 2 for Frappe 16, 1 before |
+//! Operators read the same page: `docs/CONFIGURATION.md`.
+#![doc = include_str!("../../../docs/CONFIGURATION.md")]
 
 mod assemble;
 mod bench;
@@ -90,7 +21,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use files::{Files, site_file, site_folder};
-pub use names::{resolve_site, site_names, valid_site_name};
+pub(crate) use names::look_into;
+pub use names::{site_names, valid_site_name};
+pub use own_keys::OWN_QUEUE;
 pub use report::{SiteReport, report, report_with_env};
 pub use secret::Secret;
 pub use source::{Setting, Source};

@@ -1,12 +1,14 @@
-//! Which site a request means, and which names a site may have.
+//! Which names a site may have, and which sites there are.
 
 use std::path::Path;
 
-use super::files::SITE;
+use super::files::{SITE, is_absence};
 use crate::{Error, Result};
 
 /// Longest name of a folder.
 const MAX_BYTES: usize = 255;
+/// In the root of a file system, for its administrator alone.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// Whether this can be the name of a site's folder, and of nothing outside `sites`.
 pub fn valid_site_name(name: &str) -> bool {
@@ -19,44 +21,26 @@ pub fn valid_site_name(name: &str) -> bool {
             .any(|c| c == '/' || c == '\\' || c.is_control())
 }
 
-/// The site that a request means, as Frappe decides: the header `X-Frappe-Site-Name`,
-/// else `Host` up to its first colon. No default site, no folding of case, no `www.`.
-///
-/// Whether there is such a site is for [`Sites::get`](crate::services::Sites::get).
-///
-/// # Errors
-/// `NotFound` if that cannot be a site's name.
-pub fn resolve_site<'a>(header: Option<&'a str>, host: Option<&'a str>) -> Result<&'a str> {
-    let name = header
-        .filter(|header| !header.is_empty())
-        .or_else(|| host.and_then(|host| host.split(':').next()))
-        .unwrap_or_default();
-    if valid_site_name(name) {
-        Ok(name)
-    } else {
-        Err(Error::not_found(format!("{name} does not exist")))
-    }
-}
-
-/// Names of the sites below `sites_path`, sorted: folders with a `site_config.json`.
+/// Names of the sites below `sites_path`, sorted: folders with a `site_config.json`, and those
+/// of which this user cannot tell. Whoever opens one of the latter is told so; left out, it
+/// would seem that there is no such site.
 ///
 /// # Errors
 /// `Config` if the folder cannot be read.
 pub fn site_names(sites_path: &Path) -> Result<Vec<String>> {
-    let unreadable = |e: std::io::Error| {
-        Error::config(format!(
-            "The sites folder {} cannot be read",
-            sites_path.display()
-        ))
-        .with_source(e)
-    };
+    let unreadable = |e| unreadable(sites_path, e);
+    look_into(sites_path)?;
     let mut names = Vec::new();
     for entry in std::fs::read_dir(sites_path).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
-        if valid_site_name(&name) && entry.path().join(SITE).is_file() {
+        let is_site = match entry.path().join(SITE).metadata() {
+            Ok(file) => file.is_file(),
+            Err(e) => !is_absence(e.kind()),
+        };
+        if is_site && valid_site_name(&name) && name != LOST_AND_FOUND {
             names.push(name);
         }
     }
@@ -64,24 +48,29 @@ pub fn site_names(sites_path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Fails if this is no folder, or one in which this user cannot look for files.
+///
+/// # Errors
+/// `Config`, naming the folder.
+pub(crate) fn look_into(sites_path: &Path) -> Result<()> {
+    // Reading a folder and looking into it are two rights.
+    match sites_path.join(".").metadata() {
+        Ok(_) => Ok(()),
+        Err(e) => Err(unreadable(sites_path, e)),
+    }
+}
+
+fn unreadable(sites_path: &Path, cause: std::io::Error) -> Error {
+    let (folder, why) = (sites_path.display(), cause.kind());
+    Error::config(format!(
+        "The sites folder {folder} cannot be read: {why} (--sites-path)"
+    ))
+    .with_source(cause)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_header_comes_before_the_host() {
-        let site = |header, host| resolve_site(header, host).ok();
-        assert_eq!(
-            site(Some("a.example"), Some("b.example")),
-            Some("a.example")
-        );
-        assert_eq!(site(None, Some("b.example:8000")), Some("b.example"));
-        assert_eq!(site(Some(""), Some("b.example")), Some("b.example"));
-        assert_eq!(site(None, Some("B.Example")), Some("B.Example"));
-        assert_eq!(site(None, Some("www.b.example")), Some("www.b.example"));
-        // A header is taken whole: a port belongs to Host alone.
-        assert_eq!(site(Some("a.example:1"), None), Some("a.example:1"));
-    }
 
     #[test]
     fn no_name_leads_out_of_the_sites_folder() {
@@ -100,11 +89,7 @@ mod tests {
             &"a".repeat(256),
         ] {
             assert!(!valid_site_name(bad), "{bad:?}");
-            assert!(resolve_site(Some(bad), None).is_err(), "{bad:?}");
         }
-        // An address in brackets is cut at its first colon, by Frappe too.
-        assert_eq!(resolve_site(None, Some("[::1]:8000")).unwrap(), "[");
-        assert!(resolve_site(None, None).is_err());
         assert!(valid_site_name("srs.localhost"));
         assert!(valid_site_name("schule-köln.example"));
     }
@@ -123,6 +108,20 @@ mod tests {
             site_names(sites.path()).unwrap(),
             ["a.localhost", "b.localhost"]
         );
-        assert!(site_names(&sites.path().join("missing")).is_err());
+        let missing = site_names(&sites.path().join("missing")).unwrap_err();
+        assert!(missing.message().contains("missing"), "{missing}");
+        assert!(site_names(&sites.path().join("apps.txt")).is_err());
+    }
+
+    #[test]
+    fn a_site_that_cannot_be_looked_at_is_not_left_out() {
+        let sites = tempfile::tempdir().unwrap();
+        for name in ["a.localhost", LOST_AND_FOUND] {
+            let folder = sites.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            // As a folder of another user, for whoever runs this.
+            std::os::unix::fs::symlink(SITE, folder.join(SITE)).unwrap();
+        }
+        assert_eq!(site_names(sites.path()).unwrap(), ["a.localhost"]);
     }
 }

@@ -10,8 +10,8 @@ use super::reader::Reader;
 use super::source::Source;
 use crate::scheduling::{Parameters, XpTable};
 
-/// The queue that is meant for our jobs.
-const OUR_QUEUE: &str = "srs_write";
+/// The queue that is meant for our jobs, without the bench's prefix.
+pub const OWN_QUEUE: &str = "srs_write";
 /// Whatever else begins with `srs_` is a typing mistake, or from another release.
 pub(super) const KEYS: [&str; 25] = [
     "srs_allow_new_questions",
@@ -157,9 +157,9 @@ fn queue(reader: &mut Reader<'_>, custom_queues: &[String], most: u64) -> Option
         Some(_) => {}
         None => {
             reader.note("srs_queue", Value::Null, Source::Default);
-            if !named(OUR_QUEUE) {
+            if !named(OWN_QUEUE) {
                 reader.warnings.push(format!(
-                    "workers does not name {OUR_QUEUE}: until a worker has listened to it, jobs \
+                    "workers does not name {OWN_QUEUE}: until a worker has listened to it, jobs \
                      go to default, where at most {most} of them wait (srs_default_queue_max)"
                 ));
             }

@@ -29,6 +29,9 @@ pub struct SiteReport {
     pub maintenance: bool,
     /// Values in use and where they came from.
     pub settings: Vec<Setting>,
+    /// Other sites whose schedules would lie under the same keys of the same Redis.
+    #[serde(skip)]
+    pub shares_schedules_with: Vec<String>,
     /// Server and key prefix of the schedules; two sites must not have the same.
     #[serde(skip)]
     schedules_at: Option<(String, String)>,
@@ -77,6 +80,7 @@ fn report_one(sites_path: &Path, site: &str, env: &dyn Fn(&str) -> Option<String
         declined_because_of: None,
         maintenance: false,
         settings: Vec::new(),
+        shares_schedules_with: Vec::new(),
         schedules_at: None,
     };
     let files = match Files::read(sites_path, site) {
@@ -139,6 +143,7 @@ fn warn_of_shared_schedules(reports: &mut [SiteReport]) {
                 others.join(", ")
             );
             reports[i].warnings.push(warning);
+            reports[i].shares_schedules_with = others;
         }
     }
 }
