@@ -34,9 +34,7 @@ pub struct Deleted {
 /// `Unavailable` if this runs already, the database is away, or a row is held for seconds:
 /// call again, it goes on.
 pub async fn flag_eligible_for_deletion(site: &Site, tell: &Tell) -> Result<Flagged> {
-    let now = UtcMicros::now();
-    let wall = site.zone(now).await?.to_wall(now);
-    let before = years_before(wall);
+    let before = end_of_retention(site).await?;
     let mut run = begin(site).await?;
     let mut flagged_count = 0;
     for season in store::seasons_with_rows(&site.db).await? {
@@ -60,6 +58,25 @@ pub async fn flag_eligible_for_deletion(site: &Site, tell: &Tell) -> Result<Flag
         "SRSArchiver flagged rows that may be deleted"
     );
     Ok(Flagged { flagged_count })
+}
+
+/// How many rows [`flag_eligible_for_deletion`] would flag.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn flaggable(site: &Site) -> Result<u64> {
+    let before = end_of_retention(site).await?;
+    let mut total = 0;
+    for season in store::seasons_with_rows(&site.db).await? {
+        total += store::candidates(&site.db, &season, Some(before)).await?;
+    }
+    Ok(total)
+}
+
+/// Whatever was archived before then, the site's wall time, may be deleted.
+async fn end_of_retention(site: &Site) -> Result<NaiveDateTime> {
+    let now = UtcMicros::now();
+    Ok(years_before(site.zone(now).await?.to_wall(now)))
 }
 
 /// How many rows [`delete_eligible_records`] would delete.
@@ -119,7 +136,7 @@ pub async fn delete_eligible_records(
     if deleted_count > 0 {
         super::report::log_under(site, archive::ERROR_TITLE, &text).await?;
     }
-    work::remember(site, Kind::Retention, &Deleted { deleted_count }).await?;
+    work::remember(site, Kind::Retention, None, &Deleted { deleted_count }).await?;
     Ok(Deleted { deleted_count })
 }
 

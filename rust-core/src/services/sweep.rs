@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 
 use super::apply::{self, Done};
 use super::{Site, question_info, recovery, report, safe_mode, unjournaled};
+use crate::batch::SubmissionKey;
 use crate::queue::Requeued;
 use crate::servers::mariadb::MariaDb;
 use crate::store::apply::{Held, Work};
@@ -49,6 +50,15 @@ pub async fn sweep(site: &Site, worker: &str, max_rows: u32) -> Result<u64> {
     // Where nothing runs but Frappe, nobody else looks.
     recovery::look_for_rows(site).await;
     Ok(applied)
+}
+
+/// What [`sweep`] would apply now, `max_rows` at most, oldest first. Only looks.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn overdue(site: &Site, max_rows: u32) -> Result<Vec<SubmissionKey>> {
+    let overdue = journal::overdue(&site.db, A_MOMENT_S, max_rows);
+    MariaDb::within(PATIENCE, overdue).await
 }
 
 /// Sweeps as those do who come by every few seconds: rows whose job is 30 seconds late get

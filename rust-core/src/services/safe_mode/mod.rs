@@ -43,12 +43,18 @@ pub(super) struct SafeMode {
 }
 
 impl SafeMode {
-    /// Opens nothing.
-    pub(super) fn new(config: &SiteConfig, queue_redis: Arc<RedisLink>) -> Self {
+    /// Opens nothing. After the same site under an earlier configuration: that this process
+    /// was cut off stays known, so that it notices the end.
+    pub(super) fn after(
+        before: Option<&Self>,
+        config: &SiteConfig,
+        queue_redis: Arc<RedisLink>,
+    ) -> Self {
+        let board = OutageBoard::new(queue_redis.clone(), config);
         Self {
             file: SharedFile::new(site_folder(&config.sites_path, &config.site)),
-            hosts: Hosts::new(HostLimits::new(queue_redis.clone(), config)),
-            notices: Notices::new(OutageBoard::new(queue_redis, config)),
+            hosts: Hosts::new(HostLimits::new(queue_redis, config)),
+            notices: Notices::after(before.map(|before| &before.notices), board),
         }
     }
 }
@@ -104,8 +110,9 @@ pub(super) async fn watch(site: &Site) {
     }
 }
 
-/// Notes that the cache is away, for whoever learns of it otherwise than by this process's
-/// own commands, and has administrators told unless somebody did.
+/// Notes an outage and has administrators told, as if the cache had been away long enough:
+/// for tests that need not wait for one.
+#[cfg(feature = "failpoints")]
 pub async fn outage_began(site: &Site) {
     outage::began(site).await;
 }

@@ -52,11 +52,12 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    pub(super) fn new(board: OutageBoard) -> Self {
+    pub(super) fn after(before: Option<&Self>, board: OutageBoard) -> Self {
+        let untold = before.is_some_and(|before| before.untold.load(Ordering::Relaxed));
         Self {
             board,
-            degraded_at: AtomicU64::new(0),
-            untold: AtomicBool::new(false),
+            degraded_at: AtomicU64::new(before.map_or(0, Self::degraded_at)),
+            untold: AtomicBool::new(untold),
             next_try: Mutex::default(),
         }
     }

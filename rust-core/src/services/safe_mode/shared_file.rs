@@ -36,6 +36,10 @@ pub(super) struct SharedFile {
     current: Mutex<Option<Arc<Words>>>,
     own: Arc<Words>,
     warned: AtomicBool,
+    /// This host's number as the file last had it: one that is made anew gets it too, or
+    /// other hosts would take this one for two, of which one stays cut off. 0 before. Not
+    /// looked up in the words that are left: a page of a file cut off is a deadly signal.
+    host: AtomicU64,
 }
 
 impl SharedFile {
@@ -46,6 +50,7 @@ impl SharedFile {
             current: Mutex::default(),
             own: Arc::new(Words::Own(own_words())),
             warned: AtomicBool::new(false),
+            host: AtomicU64::new(0),
         }
     }
 
@@ -67,6 +72,8 @@ impl SharedFile {
         match self.open() {
             Ok(words) => {
                 let words = Arc::new(words);
+                let host = words.counters().get(Word::Host);
+                self.host.store(host, Ordering::Relaxed);
                 *current = Some(words.clone());
                 words
             }
@@ -123,7 +130,11 @@ impl SharedFile {
             }
         }
         let new = path.with_extension(format!("new-{:016x}", random()?));
-        let made = write_new(&new).and_then(|()| {
+        let host = match self.host.load(Ordering::Relaxed) {
+            0 => random()?,
+            known => known,
+        };
+        let made = write_new(&new, host).and_then(|()| {
             give(&new, &owner);
             if replace {
                 fs::rename(&new, path)
@@ -193,12 +204,12 @@ fn open_there(path: &Path) -> io::Result<Option<Words>> {
     Ok(words.are_ours().then_some(words))
 }
 
-fn write_new(path: &Path) -> io::Result<()> {
+fn write_new(path: &Path, host: u64) -> io::Result<()> {
     let mut head = [0_u64; WORDS];
     head[Word::Magic as usize] = MAGIC;
     head[Word::Version as usize] = VERSION;
     head[Word::Length as usize] = WORDS as u64;
-    head[Word::Host as usize] = random()?;
+    head[Word::Host as usize] = host;
     let bytes: Vec<u8> = head.iter().flat_map(|word| word.to_ne_bytes()).collect();
     let mut file = OpenOptions::new()
         .write(true)
@@ -244,11 +255,11 @@ fn random() -> io::Result<u64> {
 /// The map must be of `WORDS` words.
 fn words_of(map: &MmapRaw) -> &[AtomicU64; WORDS] {
     assert_eq!(map.len() as u64, BYTES, "checked when it was mapped");
+    #[expect(unsafe_code, reason = "memory that processes share")]
     // SAFETY: the mapping has that many bytes, begins at a page, and lives as long as the
     // reference. It is only ever looked at through atomics, here and in the other
     // processes, so that any change by them is one that atomics allow; every pattern of
     // bits is a number.
-    #[expect(unsafe_code, reason = "memory that processes share")]
     unsafe {
         &*map.as_ptr().cast::<[AtomicU64; WORDS]>()
     }
@@ -324,10 +335,13 @@ mod tests {
             let site = site();
             let (a, b) = (process(&site), process(&site));
             assert!(admit(&a, "ann") && !admit(&b, "ann"), "{what}");
+            let known = a.words().counters().get(Word::Host);
             spoil(&a.path(), good(&site));
             assert!(admit(&b, "ann"), "{what}");
             assert!(!admit(&a, "ann"), "{what}");
             assert!(a.is_shared(), "{what}");
+            let host = |file: &SharedFile| file.words().counters().get(Word::Host);
+            assert_eq!(host(&process(&site)), known, "{what}");
             assert_eq!((all(&a), all(&b)), (1, 1), "{what}");
         }
     }
