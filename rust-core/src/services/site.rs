@@ -17,7 +17,7 @@ use super::safe_mode::SafeMode;
 use super::seasons::{Seasons, Subjects};
 use super::unjournaled::Memory;
 use crate::config::SiteConfig;
-use crate::frappe::Authenticator;
+use crate::frappe::{Authenticator, Overrides};
 use crate::queue::{Producer, Unjournaled};
 use crate::schedule_cache::ScheduleCache;
 use crate::servers::breaker::{Breaker, Holds};
@@ -46,6 +46,8 @@ pub struct Site {
     pub config: SiteConfig,
     /// The record.
     pub db: Arc<MariaDb>,
+    /// Redis with the schedules.
+    pub srs_redis: Arc<RedisLink>,
     /// Redis with Frappe's sessions; the same link as the schedules' when both are one
     /// server.
     pub cache_redis: Arc<RedisLink>,
@@ -53,6 +55,8 @@ pub struct Site {
     pub queue_redis: Arc<RedisLink>,
     /// Who is who here, as last read.
     pub auth: Arc<Authenticator>,
+    /// What apps and scripts put between a request and its method, as last read.
+    pub(super) overrides: Overrides,
     /// Students' schedules.
     pub cache: ScheduleCache,
     /// Puts jobs into RQ's queue.
@@ -135,7 +139,8 @@ impl Site {
             db,
             cache_redis,
             auth: Arc::new(Authenticator::new(config.srs.mariadb_connections)),
-            cache: ScheduleCache::new(srs_redis, &config.site, &config.srs.key_prefix),
+            overrides: Overrides::default(),
+            cache: ScheduleCache::new(srs_redis.clone(), &config.site, &config.srs.key_prefix),
             producer: Arc::new(Producer::new(queue_redis.clone(), &config)),
             unjournaled: Arc::new(Unjournaled::new(queue_redis.clone(), &config)),
             spool: Spool::new(config.spool_dir()),
@@ -144,8 +149,13 @@ impl Site {
                 before.is_some_and(|site| site.config.redis_queue == config.redis_queue),
             ),
             handoffs: Handoffs::default(),
-            limits: SafeMode::new(&config, queue_redis.clone()),
+            limits: SafeMode::after(
+                before.map(|site| &site.limits),
+                &config,
+                queue_redis.clone(),
+            ),
             queue_redis,
+            srs_redis,
             seasons: Arc::new(Seasons::new(config.srs.season_cache)),
             subjects: Subjects::new(),
             unasked: Unasked::default(),

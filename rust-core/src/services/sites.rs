@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::Site;
 use crate::config::{self, Files, SiteConfig};
+use crate::metrics::metrics;
 use crate::{Error, ErrorKind, Result};
 
 /// How long files are believed to be unchanged.
@@ -144,11 +145,44 @@ impl Sites {
         config::site_names(&self.sites_path)
     }
 
+    /// Those, for work that makes no sense without a site.
+    ///
+    /// # Errors
+    /// `Config` if the `sites` folder cannot be read, or has none.
+    pub fn some_names(&self) -> Result<Vec<String>> {
+        let names = self.names()?;
+        if names.is_empty() {
+            let folder = self.sites_path.display();
+            return Err(Error::config(format!(
+                "There is no site below {folder} (--sites-path): a site is a folder with a \
+                 site_config.json"
+            )));
+        }
+        Ok(names)
+    }
+
     /// The sites that are open, whoever asked for them.
     pub fn opened(&self) -> Vec<Arc<Site>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let answers = entries.values().filter_map(|entry| entry.last_answer());
         answers.filter_map(Result::ok).collect()
+    }
+
+    /// Forgets sites whose folders are gone: nobody may ever ask for one again.
+    pub async fn forget_gone(&self) {
+        let entries: Vec<_> = {
+            let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+            let all = entries.iter();
+            all.map(|(name, entry)| (name.clone(), entry.clone()))
+                .collect()
+        };
+        for (name, entry) in entries {
+            let folder = config::site_folder(&self.sites_path, &name);
+            if matches!(tokio::fs::try_exists(folder).await, Ok(false)) {
+                tracing::info!(site = name, "The site is gone");
+                self.forget(&name, &entry);
+            }
+        }
     }
 
     fn known(&self, name: &str) -> Option<Arc<Entry>> {
@@ -165,6 +199,7 @@ impl Sites {
         }
         let file = config::site_file(&self.sites_path, name);
         if !tokio::fs::try_exists(file).await.unwrap_or(true) {
+            config::look_into(&self.sites_path)?;
             return Err(missing());
         }
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
@@ -175,6 +210,7 @@ impl Sites {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         if entries.get(name).is_some_and(|now| Arc::ptr_eq(now, entry)) {
             entries.remove(name);
+            metrics().forget_site(name);
         }
     }
 }
@@ -319,6 +355,7 @@ fn open(
         tracing::warn!(site = name, "{warning}");
     }
     let site = Site::open_after(config, before.map(|site| &**site))?;
+    metrics().expect_site(name);
     match before {
         Some(_) => tracing::info!(
             site = name,

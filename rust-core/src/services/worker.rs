@@ -12,26 +12,28 @@
 //! others find it ([`QueueWorker::maintain`]).
 
 mod batch;
+mod benches;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use self::batch::{Ended, run_jobs};
-use super::{Site, Sites, housekeeping, recovery};
-use crate::Result;
-use crate::config::Secret;
-use crate::queue::{Command, QueueWorker, TakenJob, WorkerOptions, own_queues};
+use self::benches::{Benches, Members};
+use super::{Sites, housekeeping, recovery};
+use crate::queue::{Command, QueueWorker, TakenJob};
 use crate::types::UtcMicros;
+use crate::{Error, Result};
 
 /// Jobs of one transaction.
 const JOBS: usize = 64;
 /// How often the journal is looked through.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How often sites are looked for that were made, dropped, broken or mended.
+const LOOK: Duration = Duration::from_secs(2);
 /// How often RQ hears that the worker lives.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// How often the queues are looked after.
@@ -49,7 +51,7 @@ pub struct Options {
     /// Sites to work for; empty: all of the bench.
     pub sites: Vec<String>,
     /// Queues to take jobs from, those of the first before those of the second, without the
-    /// bench's prefix; empty: those that the sites' jobs go to ([`own_queues`]).
+    /// bench's prefix; empty: those that the sites' jobs go to ([`own_queues`](crate::queue::own_queues)).
     pub queues: Vec<String>,
     /// End once no job waits.
     pub burst: bool,
@@ -66,117 +68,91 @@ pub enum Stopping {
     Now,
 }
 
-/// Works until told to stop, or, in burst mode, until no job waits.
+/// Works until told to stop, or, in burst mode, until no job waits. A site that cannot be
+/// opened is left out until it can.
 ///
 /// # Errors
-/// `Config` or `NotFound` if a site cannot be opened at the start.
+/// `Config` or `NotFound` if at the start a site cannot be opened that was asked for by its
+/// name, or, in burst mode, none of the bench can. In burst mode `Unavailable` if a server is
+/// away, so that it is not known, or not so, that no job waits.
 pub async fn run(
     sites: Arc<Sites>,
     options: Options,
     mut stopping: watch::Receiver<Stopping>,
 ) -> Result<()> {
-    let names = if options.sites.is_empty() {
-        sites.names()?
-    } else {
-        options.sites.clone()
-    };
-    // Sites of one bench share one queue Redis as a rule, but need not.
-    let mut benches: HashMap<(Secret, String, u32), Vec<Arc<Site>>> = HashMap::new();
-    for name in &names {
-        let site = sites.get(name).await?;
-        let config = &site.config;
-        let bench = (
-            config.redis_queue.clone(),
-            config.bench_id.clone(),
-            config.rq_major,
-        );
-        benches.entry(bench).or_default().push(site);
-    }
-    let (stop, stopped) = watch::channel(*stopping.borrow_and_update());
-    let mut loops = Vec::new();
-    for ((_, bench_id, rq_major), group) in benches {
-        let worker_options = WorkerOptions {
-            bench_id,
-            queues: queues(&options, &group),
-            sites: group.iter().map(|site| site.config.site.clone()).collect(),
-            rq_major,
-        };
-        let redis = group[0].queue_redis.clone();
-        let worker = QueueWorker::new(redis, &worker_options, UtcMicros::now())?;
-        let bench = Bench {
-            sites: &sites,
-            names: worker_options.sites,
-            worker,
-            stop: &stop,
-            stopped: stopped.clone(),
-            burst: options.burst,
-        };
-        loops.push(bench.run());
-    }
-    let signals = async {
-        while stopping.changed().await.is_ok() {
-            let told = *stopping.borrow_and_update();
-            stop.send_if_modified(|now| std::mem::replace(now, told.max(*now)) < told);
-        }
-        std::future::pending::<()>().await;
-    };
+    let (stop, mut stopped) = watch::channel(*stopping.borrow_and_update());
+    let stop = Arc::new(stop);
+    let mut members = Members::first(&sites, &options).await?;
+    let mut benches = Benches::new(sites.clone(), options.burst, stop.clone());
+    benches.change_to(&members)?;
+    benches.tell(*stopped.borrow());
     let keeper = tokio::spawn(recovery::keep(sites.clone()));
-    tokio::select! {
-        _ = join_all(loops) => {}
-        () = signals => {}
+    loop {
+        let ending = options.burst || *stopped.borrow_and_update() > Stopping::No;
+        if ending && benches.none_runs() {
+            break;
+        }
+        tokio::select! {
+            () = benches.one_ends() => {}
+            () = sleep(LOOK), if !ending => {
+                members = members.again(&sites, &options).await;
+            }
+            Ok(()) = stopping.changed() => {
+                let told = *stopping.borrow_and_update();
+                stop.send_if_modified(|now| std::mem::replace(now, told.max(*now)) < told);
+            }
+            Ok(()) = stopped.changed() => {}
+        }
+        let told = *stopped.borrow_and_update();
+        if told > Stopping::No {
+            benches.tell(told);
+        } else if !options.burst
+            && let Err(error) = benches.change_to(&members)
+        {
+            tracing::warn!(?error, "A worker could not be started");
+        }
     }
     keeper.abort();
-    Ok(())
-}
-
-/// The queues of a bench to listen to: as told, else where the jobs of `sites` go.
-fn queues(options: &Options, sites: &[Arc<Site>]) -> Vec<String> {
-    let mut queues = options.queues.clone();
-    if queues.is_empty() {
-        for queue in sites.iter().flat_map(|site| own_queues(&site.config)) {
-            if !queues.iter().any(|known| known == queue) {
-                queues.push(queue.to_owned());
-            }
-        }
-    }
-    queues
+    benches.worked()
 }
 
 /// The worker of one bench, with the sites that it works for.
-struct Bench<'a> {
-    sites: &'a Sites,
+struct Bench {
+    sites: Arc<Sites>,
     names: Vec<String>,
     worker: QueueWorker,
     /// Ends the whole process, as RQ's shutdown command does.
-    stop: &'a watch::Sender<Stopping>,
+    stop: Arc<watch::Sender<Stopping>>,
+    /// Whether this one is to end.
     stopped: watch::Receiver<Stopping>,
     burst: bool,
 }
 
-impl Bench<'_> {
-    async fn run(self) {
+impl Bench {
+    async fn run(self) -> Result<()> {
         let worker = &self.worker;
         tracing::info!(worker = worker.name(), sites = ?self.names, "Working");
         let (sender, commands) = mpsc::channel(16);
         let beside = async {
-            let house = housekeeping::run(self.sites, &self.names, worker.name(), SWEEP);
+            let house = housekeeping::run(&self.sites, &self.names, worker.name(), SWEEP);
             tokio::join!(house, worker.listen(sender));
         };
-        tokio::select! {
-            () = self.work(commands) => {}
-            () = beside => {}
-        }
+        let worked = tokio::select! {
+            worked = self.work(commands) => worked,
+            () = beside => Ok(()),
+        };
         if let Err(error) = worker.unregister(UtcMicros::now()).await {
             tracing::warn!(?error, "The worker could not be taken off RQ's list");
         }
         tracing::info!(worker = worker.name(), "Stopped");
+        worked
     }
 
     fn stopping(&self) -> Stopping {
         *self.stopped.borrow()
     }
 
-    async fn work(&self, mut commands: mpsc::Receiver<Command>) {
+    async fn work(&self, mut commands: mpsc::Receiver<Command>) -> Result<()> {
         let worker = &self.worker;
         let mut next_heartbeat = Instant::now();
         let mut next_maintenance = Instant::now();
@@ -204,7 +180,7 @@ impl Bench<'_> {
                 next_probe = Instant::now() + DATABASE_AWAY;
             }
             let pause = match worker.take(JOBS, UtcMicros::now()).await {
-                Ok(jobs) if jobs.is_empty() && self.burst => return,
+                Ok(jobs) if jobs.is_empty() && self.burst => return all_done(&resting),
                 Ok(jobs) if jobs.is_empty() => worker.idle_delay(),
                 Ok(jobs) => {
                     away = false;
@@ -217,7 +193,7 @@ impl Bench<'_> {
                     }
                     away = true;
                     if self.burst {
-                        return;
+                        return Err(error);
                     }
                     self.pause(QUEUE_AWAY, &mut commands).await;
                     continue;
@@ -226,15 +202,24 @@ impl Bench<'_> {
             away = false;
             self.pause(pause, &mut commands).await;
         }
+        Ok(())
     }
 
     /// Waits, unless told something.
     async fn pause(&self, pause: Duration, commands: &mut mpsc::Receiver<Command>) {
-        let mut stopped = self.stopped.clone();
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = stopped.wait_for(|stopping| *stopping != Stopping::No) => {}
+            () = sleep(pause) => {}
+            () = self.is_stopping(Stopping::Soon) => {}
             Some(command) = commands.recv() => self.obey(&command),
+        }
+    }
+
+    /// Waits until it is to end so soon.
+    async fn is_stopping(&self, how: Stopping) {
+        let mut stopped = self.stopped.clone();
+        if stopped.wait_for(|stopping| *stopping >= how).await.is_err() {
+            // Nobody is left who could say so.
+            std::future::pending().await
         }
     }
 
@@ -285,7 +270,7 @@ impl Bench<'_> {
         while !jobs.is_empty() {
             let ended = Ended::default();
             let told = {
-                let working = run_jobs(self.sites, worker, &jobs, &ended);
+                let working = run_jobs(&self.sites, worker, &jobs, &ended);
                 tokio::pin!(working);
                 loop {
                     tokio::select! {
@@ -325,18 +310,14 @@ impl Bench<'_> {
 
     /// What interrupts the work on jobs; says now and then that they are worked on.
     async fn told(&self, jobs: &[TakenJob], commands: &mut mpsc::Receiver<Command>) -> Told {
-        let mut stopped = self.stopped.clone();
         tokio::select! {
-            () = tokio::time::sleep(HEARTBEAT) => {
+            () = sleep(HEARTBEAT) => {
                 if let Err(error) = self.worker.heartbeat(jobs, UtcMicros::now()).await {
                     tracing::debug!(?error, "No heartbeat");
                 }
                 Told::Nothing
             }
-            ended = stopped.wait_for(|stopping| *stopping == Stopping::Now) => match ended {
-                Ok(_) => Told::End,
-                Err(_) => std::future::pending().await,
-            },
+            () = self.is_stopping(Stopping::Now) => Told::End,
             Some(command) = commands.recv() => match command {
                 Command::StopJob(id) if jobs.iter().any(|job| job.id() == id) => Told::StopJob(id),
                 command => {
@@ -346,6 +327,20 @@ impl Bench<'_> {
             },
         }
     }
+}
+
+/// Whether no job waits, but for those of sites whose database is away.
+fn all_done(resting: &HashSet<String>) -> Result<()> {
+    if resting.is_empty() {
+        return Ok(());
+    }
+    let mut sites: Vec<&str> = resting.iter().map(String::as_str).collect();
+    sites.sort_unstable();
+    let sites = sites.join(", ");
+    Err(Error::unavailable(
+        format!("The database is not available: jobs of {sites} wait"),
+        DATABASE_AWAY,
+    ))
 }
 
 /// What a worker hears while it works.
