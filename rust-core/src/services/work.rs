@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Site;
+use super::{Site, check};
 use crate::store::state::{self, Held};
 use crate::types::Season;
 use crate::{Error, Result};
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    fn name(self, season: Option<&Season>) -> String {
+    pub(super) fn name(self, season: Option<&Season>) -> String {
         match season {
             Some(season) => format!("{}:{season}", self.as_str()),
             None => self.as_str().to_owned(),
@@ -181,11 +181,20 @@ pub async fn all_noted<T: DeserializeOwned>(
         .collect()
 }
 
-/// Adds a report to the kind's history, which keeps the last [`KEPT_RUNS`].
+/// Adds a report to the kind's history, which keeps the last [`KEPT_RUNS`]; not of the
+/// season of a check ([`super::check`]), which is nobody's.
 ///
 /// # Errors
 /// `Unavailable` if the database is away.
-pub async fn remember<T: Serialize + Sync>(site: &Site, kind: Kind, report: &T) -> Result<()> {
+pub async fn remember<T: Serialize + Sync>(
+    site: &Site,
+    kind: Kind,
+    season: Option<&Season>,
+    report: &T,
+) -> Result<()> {
+    if season.is_some_and(check::is_scratch) {
+        return Ok(());
+    }
     state::append(&site.db, &history_of(kind), &value(report)?, KEPT_RUNS).await
 }
 
@@ -205,6 +214,41 @@ pub async fn history<T: DeserializeOwned>(site: &Site, kind: Kind) -> Result<Vec
         .flatten()
         .filter_map(|report| serde_json::from_value(report).ok())
         .collect())
+}
+
+/// How many of a kind are at what, over all seasons.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Standing {
+    /// Under way now.
+    pub running: u64,
+    /// Begun and not ended, with nobody at it: its process died, or was stopped.
+    pub stopped: u64,
+    /// Ended by an error that does not pass by itself.
+    pub failed: u64,
+    /// When one of them was last heard of: UTC, ISO 8601 without an offset.
+    pub last_noted_at: Option<String>,
+}
+
+impl Standing {
+    /// One was last heard of at this time.
+    pub(super) fn saw(&mut self, modified_at: &str) {
+        if self
+            .last_noted_at
+            .as_deref()
+            .is_none_or(|last| last < modified_at)
+        {
+            self.last_noted_at = Some(modified_at.to_owned());
+        }
+    }
+}
+
+/// How many runs of a kind are under way, of all seasons and of single ones: for work that
+/// notes nothing while it runs.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn running(site: &Site, kind: Kind) -> Result<u64> {
+    state::running(&site.db, kind.as_str()).await
 }
 
 fn history_of(kind: Kind) -> String {

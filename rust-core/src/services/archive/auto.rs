@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::note::{Note, State};
 use super::{archive_season, season_state};
-use crate::services::Site;
 use crate::services::work::{self, Kind, Tell};
+use crate::services::{Site, check};
 use crate::store::archive as store;
 use crate::store::partitions::{self, Partition};
 use crate::types::{Season, UtcMicros};
@@ -43,25 +43,11 @@ pub struct Failed {
 /// # Errors
 /// `Unavailable` if the database is away.
 pub async fn process_auto_archive(site: &Site, tell: &Tell) -> Result<AutoReport> {
-    let now = UtcMicros::now();
-    let today = site.zone(now).await?.to_wall(now).date();
-    let mut report = AutoReport::default();
-    let mut due = BTreeSet::new();
-    for (season, is_due) in store::asking_for_archive(&site.db, today).await? {
-        if is_due {
-            due.insert(season);
-        } else {
-            report.skipped.push(season.to_string());
-        }
-    }
-    let noted = work::all_noted::<Note>(site, Kind::Archive).await?;
-    let stopped = noted
-        .into_iter()
-        .filter(|(_, noted)| noted.note.state == State::Archiving && !noted.running);
-    for (season, _) in stopped {
-        report.skipped.retain(|skipped| skipped != season.as_str());
-        due.insert(season);
-    }
+    let (due, skipped) = asking(site).await?;
+    let mut report = AutoReport {
+        skipped,
+        ..AutoReport::default()
+    };
     for season in due {
         let archived = archive_season(site, season.as_str(), None, tell).await;
         report.add(&season, archived.map(|_| ()));
@@ -78,6 +64,56 @@ pub async fn process_auto_archive(site: &Site, tell: &Tell) -> Result<AutoReport
         "SRSArchiver looked for seasons to archive"
     );
     Ok(report)
+}
+
+/// What [`process_auto_archive`] would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct AutoPlan {
+    /// Seasons that would be archived.
+    pub archive: Vec<String>,
+    /// Seasons that ask for it and are active, or not over.
+    pub skip: Vec<String>,
+    /// Archived seasons that rows were written for since, which would be merged.
+    pub merge: Vec<String>,
+}
+
+/// What [`process_auto_archive`] would do. Changes nothing.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn plan_auto(site: &Site) -> Result<AutoPlan> {
+    let (due, skip) = asking(site).await?;
+    let names = |seasons: Vec<Season>| seasons.into_iter().map(Season::into_string).collect();
+    Ok(AutoPlan {
+        archive: names(due.into_iter().collect()),
+        skip,
+        merge: names(archived_with_partition(site).await?),
+    })
+}
+
+/// Seasons whose time has come, those whose archiving was stopped among them; and those
+/// that ask for it too early.
+async fn asking(site: &Site) -> Result<(BTreeSet<Season>, Vec<String>)> {
+    let now = UtcMicros::now();
+    let today = site.zone(now).await?.to_wall(now).date();
+    let (mut due, mut early) = (BTreeSet::new(), Vec::new());
+    for (season, is_due) in store::asking_for_archive(&site.db, today).await? {
+        if is_due {
+            due.insert(season);
+        } else {
+            early.push(season.to_string());
+        }
+    }
+    let noted = work::all_noted::<Note>(site, Kind::Archive).await?;
+    let stopped = noted.into_iter().filter(|(season, noted)| {
+        // A check removes its own.
+        noted.note.state == State::Archiving && !noted.running && !check::is_scratch(season)
+    });
+    for (season, _) in stopped {
+        early.retain(|name| name != season.as_str());
+        due.insert(season);
+    }
+    Ok((due, early))
 }
 
 impl AutoReport {

@@ -36,11 +36,13 @@ mod sums;
 
 use serde::{Deserialize, Serialize};
 
-pub use auto::{AutoReport, Failed, process_auto_archive};
+pub use auto::{AutoPlan, AutoReport, Failed, plan_auto, process_auto_archive};
 pub use plan::{Plan, plan};
 pub use restore::{RestoreReport, restore_season};
 pub use run::archive_season;
-pub use status::{Progress as StatusProgress, Status, get_archive_status, moving};
+pub use status::{
+    Moving, Progress as StatusProgress, Status, get_archive_status, moving, on_the_move, standing,
+};
 
 use super::{Site, seasons};
 use crate::store::archive as store;

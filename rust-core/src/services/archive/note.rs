@@ -22,6 +22,17 @@ pub(super) enum State {
     Restoring,
 }
 
+impl State {
+    /// In a word for people; `None` where no rows move.
+    pub(super) fn moving(self) -> Option<&'static str> {
+        match self {
+            Self::Archiving => Some("archiving"),
+            Self::Archived => None,
+            Self::Restoring => Some("restoring"),
+        }
+    }
+}
+
 /// What was done last; the order of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

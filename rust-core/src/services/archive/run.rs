@@ -103,7 +103,7 @@ async fn archive(
         "SRSArchiver archived a season"
     );
     if !was_archived || late > 0 {
-        work::remember(site, Kind::Archive, &report).await?;
+        work::remember(site, Kind::Archive, Some(&before.name), &report).await?;
     }
     Ok(report)
 }

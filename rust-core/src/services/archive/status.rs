@@ -45,6 +45,19 @@ pub struct Progress {
     pub noted_at: String,
 }
 
+impl Progress {
+    fn of(noted: work::Noted<Note>) -> Self {
+        Self {
+            phase: noted.note.phase.doing(),
+            done: noted.note.done,
+            total: noted.note.rows,
+            running: noted.running,
+            failure: noted.note.failure,
+            noted_at: noted.modified_at,
+        }
+    }
+}
+
 /// The seasons whose rows are on their way into the archive or back, also where a run was
 /// stopped half-way.
 ///
@@ -58,6 +71,52 @@ pub async fn moving(site: &Site) -> Result<Vec<Season>> {
     Ok(moving.map(|(season, _)| season).collect())
 }
 
+/// What becomes of the seasons on their way: those of [`moving`].
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn standing(site: &Site) -> Result<work::Standing> {
+    let mut standing = work::Standing::default();
+    for (_, noted) in work::all_noted::<Note>(site, Kind::Archive).await? {
+        standing.saw(&noted.modified_at);
+        match noted.note {
+            Note {
+                state: State::Archived,
+                ..
+            } => {}
+            _ if noted.running => standing.running += 1,
+            Note {
+                failure: Some(_), ..
+            } => standing.failed += 1,
+            _ => standing.stopped += 1,
+        }
+    }
+    Ok(standing)
+}
+
+/// A season whose rows are on their way.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Moving {
+    /// `archiving` or `restoring`.
+    pub state: &'static str,
+    /// How far they are.
+    pub progress: Progress,
+}
+
+/// As [`moving`], with how far each is. Counts nothing.
+///
+/// # Errors
+/// As [`moving`].
+pub async fn on_the_move(site: &Site) -> Result<Vec<(Season, Moving)>> {
+    let noted = work::all_noted::<Note>(site, Kind::Archive).await?;
+    let moving = noted.into_iter().filter_map(|(season, noted)| {
+        let state = noted.note.state.moving()?;
+        let progress = Progress::of(noted);
+        Some((season, Moving { state, progress }))
+    });
+    Ok(moving.collect())
+}
+
 /// Where the archiving of a season stands.
 ///
 /// # Errors
@@ -67,8 +126,7 @@ pub async fn get_archive_status(site: &Site, season: &str) -> Result<Status> {
     let noted = work::noted::<Note>(site, Kind::Archive, Some(&season.name)).await?;
     let moving = noted.filter(|noted| noted.note.state != State::Archived);
     let state = match &moving {
-        Some(noted) if noted.note.state == State::Restoring => "restoring",
-        Some(_) => "archiving",
+        Some(noted) => noted.note.state.moving().unwrap_or("archiving"),
         None if season.archived_on.is_some() => "archived",
         None if season.is_active => "active",
         None => "inactive",
@@ -84,14 +142,7 @@ pub async fn get_archive_status(site: &Site, season: &str) -> Result<Status> {
         state,
         records_archived,
         archived_at: season.archived_on.map(iso_wall),
-        progress: moving.map(|noted| Progress {
-            phase: noted.note.phase.doing(),
-            done: noted.note.done,
-            total: noted.note.rows,
-            running: noted.running,
-            failure: noted.note.failure,
-            noted_at: noted.modified_at,
-        }),
+        progress: moving.map(Progress::of),
         eligible_for_deletion,
     })
 }

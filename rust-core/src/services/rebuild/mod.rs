@@ -25,7 +25,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-pub use self::standing::{Report, Standing, State};
+pub use self::standing::{Report, Standing, State, standing};
 
 use self::batch::Outcome;
 use self::pages::Pages;
@@ -147,11 +147,11 @@ pub async fn run(site: &Arc<Site>, season: &str, options: &Options, tell: &Tell)
     standing.end(&outcome);
     failpoint::hit(&site.config.site, "rebuild_ends").await?;
     let noted = standing.note(&mut run).await;
-    drop(run);
+    run.end().await;
     outcome.map_err(|error| resumable(error, &standing))?;
     noted?;
     let report = standing.report();
-    work::remember(site, Kind::Rebuild, &standing).await?;
+    work::remember(site, Kind::Rebuild, Some(&job.season), &standing).await?;
     tracing::info!(site = site.config.site, ?report, "Rebuild done");
     Ok(report)
 }
@@ -195,6 +195,17 @@ pub async fn rebuildable(site: &Site, season: &str) -> Result<Season> {
         return Err(Error::unavailable(message, COME_BACK));
     }
     Ok(row.name)
+}
+
+/// What a rebuild would fill: the season's stored name and how many students it has; 0 if
+/// counting them takes too long.
+///
+/// # Errors
+/// As [`run`].
+pub async fn plan(site: &Site, season: &str) -> Result<(Season, u64)> {
+    let season = rebuildable(site, season).await?;
+    let students = count_students(site, &season).await;
+    Ok((season, students))
 }
 
 async fn known(site: &Site, season: &str) -> Result<seasons::SeasonRow> {

@@ -62,15 +62,7 @@ impl Pages {
         if self.ahead.is_empty() && !self.at_end {
             self.look_ahead(site).await?;
         }
-        let (mut students, mut questions) = (Vec::new(), 0);
-        while let Some(student) = self.ahead.front() {
-            questions += student.questions;
-            let is_full = students.len() == self.most || questions > QUESTIONS;
-            if is_full && !students.is_empty() {
-                break;
-            }
-            students.extend(self.ahead.pop_front());
-        }
+        let students = cut(&mut self.ahead, self.most);
         let Some(last) = students.last().map(|s: &Student| s.of_rows.clone()) else {
             return Ok(None);
         };
@@ -100,5 +92,54 @@ impl Pages {
         }
         self.ahead = found.into();
         Ok(())
+    }
+}
+
+/// Takes the next page from the front: `most` students and [`QUESTIONS`] questions at most, but
+/// always one student.
+fn cut(ahead: &mut VecDeque<Student>, most: usize) -> Vec<Student> {
+    let (mut students, mut questions) = (Vec::new(), 0);
+    while let Some(student) = ahead.front() {
+        questions += student.questions;
+        let is_full = students.len() == most || questions > QUESTIONS;
+        if is_full && !students.is_empty() {
+            break;
+        }
+        students.extend(ahead.pop_front());
+    }
+    students
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The questions of the students of each page.
+    fn pages(questions: &[u64], most: usize) -> Vec<Vec<u64>> {
+        let student = |&questions: &u64| Student {
+            of_rows: Player::stored("x"),
+            player: Player::stored("x"),
+            questions,
+        };
+        let mut ahead: VecDeque<Student> = questions.iter().map(student).collect();
+        let next = || {
+            let page = cut(&mut ahead, most);
+            (!page.is_empty()).then(|| page.iter().map(|s| s.questions).collect())
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn a_page_is_bounded_by_questions_and_students_whichever_comes_first() {
+        assert_eq!(
+            pages(&[1, 2, 3, 4, 5], 2),
+            [vec![1, 2], vec![3, 4], vec![5]]
+        );
+        // Full to the last question, and one too many.
+        assert_eq!(pages(&[19_999, 1, 1], 9), [vec![19_999, 1], vec![1]]);
+        assert_eq!(pages(&[19_999, 2], 9), [[19_999], [2]]);
+        // Who alone has more is a page.
+        assert_eq!(pages(&[1, 50_000, 1], 9), [[1], [50_000], [1]]);
+        assert_eq!(pages(&[], 9), Vec::<Vec<u64>>::new());
     }
 }

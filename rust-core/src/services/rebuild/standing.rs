@@ -10,7 +10,7 @@ use super::kept::{self, Kept};
 use super::{Options, RECENT};
 use crate::Result;
 use crate::services::Site;
-use crate::services::work::Run;
+use crate::services::work::{self, Kind, Run};
 use crate::types::{Player, Season, UtcMicros};
 
 /// Students remembered who are to be tried again; more are left to their next read.
@@ -86,6 +86,24 @@ pub struct Standing {
     /// When this run began.
     #[serde(skip)]
     began: i64,
+}
+
+/// What becomes of the rebuilds of all seasons, of which each notes its last.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn standing(site: &Site) -> Result<work::Standing> {
+    let mut standing = work::Standing::default();
+    for (_, noted) in work::all_noted::<Standing>(site, Kind::Rebuild).await? {
+        standing.saw(&noted.modified_at);
+        match noted.note.state {
+            _ if noted.running => standing.running += 1,
+            State::Started => standing.stopped += 1,
+            State::Failed | State::Incomplete => standing.failed += 1,
+            State::Completed => {}
+        }
+    }
+    Ok(standing)
 }
 
 /// What came of a rebuild.

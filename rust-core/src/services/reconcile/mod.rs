@@ -157,7 +157,7 @@ pub async fn reconcile(site: &Site, options: &Options, tell: &Tell) -> Result<Re
     report.close(started.elapsed().as_secs_f64());
     // The one place where it is told: once for each run that came to its end.
     report::tell(site, &report).await;
-    work::remember(site, Kind::Reconcile, &report).await?;
+    work::remember(site, Kind::Reconcile, season.as_ref(), &report).await?;
     Ok(report)
 }
 

@@ -12,6 +12,7 @@ use super::definition::Definition;
 use super::{TRACKER, exists_on, has_rows, quote_identifier};
 use crate::Result;
 use crate::store::partitions::{self, DEFAULT_SEASON};
+use crate::store::refusals::{NOT_IN_ENGINE, busy, code};
 use crate::store::state::Held;
 use crate::types::Season;
 
@@ -96,9 +97,6 @@ enum There {
     Rows,
 }
 
-/// The engine knows nothing of a table that the server knows.
-const NOT_IN_ENGINE: u16 = 1932;
-
 /// Clears away what a conversion left that the server gave up half-way: a name without a
 /// table, while the rows are in the tracker.
 async fn look(conn: &mut Conn, table: &str) -> Result<There> {
@@ -112,7 +110,7 @@ async fn look(conn: &mut Conn, table: &str) -> Result<There> {
     match row {
         Ok(None) => Ok(There::Empty),
         Ok(Some(_)) => Ok(There::Rows),
-        Err(e) if partitions::code(&e) == Some(NOT_IN_ENGINE) => {
+        Err(e) if code(&e) == Some(NOT_IN_ENGINE) => {
             super::retry(conn, table, &format!("DROP TABLE {quoted}")).await?;
             Ok(There::Nothing)
         }
@@ -168,7 +166,7 @@ async fn drop_empty(conn: &mut Conn, season: &Season) -> Result<()> {
         return Ok(());
     }
     let dropped = partitions::drop_if_empty(conn, TRACKER, &partition, super::PATIENCE).await;
-    dropped.map(|_| ()).map_err(partitions::busy)
+    dropped.map(|_| ()).map_err(busy)
 }
 
 #[cfg(test)]

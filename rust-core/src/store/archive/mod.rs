@@ -49,7 +49,8 @@ pub use schedule::{ArchivedQuestion, of_student};
 pub use season::{SeasonState, asking_for_archive, mark_archived, mark_restored, state_of};
 pub use sum::{Range, Sum, ranges, sum};
 
-use super::partitions::{self, alter_without_wait, is_locked, quote_identifier, sql_literal};
+use super::partitions::{self, alter_without_wait, quote_identifier, sql_literal};
+use super::refusals::{busy, is_locked};
 use super::state::Held;
 use crate::servers::mariadb::MariaDb;
 use crate::types::Season;
@@ -71,9 +72,25 @@ const OWN_TABLES_WAIT_S: u32 = 600;
 /// A name for a table that one season's rows are in meanwhile: nobody else's, and short
 /// enough for MariaDB whatever the season is called.
 pub fn new_table_name(season: &Season, what: &str) -> String {
-    let hash = hex::encode(Sha256::digest(season.as_str()));
     let ulid = crate::types::new_ulid().to_lowercase();
-    format!("memora_srs_{what}_{}_{ulid}", &hash[..12])
+    format!("memora_srs_{what}_{}_{ulid}", season_hash(season))
+}
+
+/// Tells the tables of seasons apart whose names have the same letters.
+fn season_hash(season: &Season) -> String {
+    let mut hash = hex::encode(Sha256::digest(season.as_str()));
+    hash.truncate(12);
+    hash
+}
+
+/// The tables that rows of this season are in on their way into the archive.
+///
+/// # Errors
+/// `Unavailable` if the connection is lost.
+pub async fn tables_of(held: &mut Held, season: &Season) -> Result<Vec<String>> {
+    let pattern = format!(r"memora\_srs\_%\_{}\_%", season_hash(season));
+    let sql = include_str!("tables_of.sql");
+    Ok(held.conn().exec(sql, (pattern,)).await?)
 }
 
 /// Sets up the connection that holds the right. Own tables may be waited for: nobody else
@@ -225,7 +242,11 @@ async fn once(conn: &mut Conn, table: &str, sql: &str, deadline: Instant) -> Res
 }
 
 /// Drops a season's partition, with whatever is in it.
-async fn drop_partition(conn: &mut Conn, table: &str, season: &Season) -> Result<()> {
+pub(in crate::store) async fn drop_partition(
+    conn: &mut Conn,
+    table: &str,
+    season: &Season,
+) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let Some(partition) = partitions::own_in(conn, table, season.as_str()).await? else {
@@ -253,7 +274,7 @@ async fn write(conn: &mut Conn, sql: &str, params: Vec<Value>) -> Result<()> {
         let params = Params::Positional(params.clone());
         match conn.exec_drop(&sql, params).await {
             Err(e) if is_locked(&e) && tries < ROW_TRIES => sleep(PAUSE).await,
-            done => return done.map_err(partitions::busy),
+            done => return done.map_err(busy),
         }
         tries += 1;
     }

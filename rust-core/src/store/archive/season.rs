@@ -5,6 +5,7 @@ use mysql_async::prelude::Queryable;
 
 use crate::Result;
 use crate::servers::mariadb::MariaDb;
+use crate::store::refusals::busy;
 use crate::store::state::Held;
 use crate::types::Season;
 
@@ -74,7 +75,7 @@ pub async fn mark_archived(
     let sql = include_str!("mark_archived.sql");
     let params = (at, now, season.as_str());
     let marked = held.conn().exec_drop(sql, params).await;
-    marked.map_err(crate::store::partitions::busy)
+    marked.map_err(busy)
 }
 
 /// Notes on the season that its rows are in the tracker again.
@@ -84,5 +85,5 @@ pub async fn mark_archived(
 pub async fn mark_restored(held: &mut Held, season: &Season, now: NaiveDateTime) -> Result<()> {
     let sql = include_str!("mark_restored.sql");
     let marked = held.conn().exec_drop(sql, (now, season.as_str())).await;
-    marked.map_err(crate::store::partitions::busy)
+    marked.map_err(busy)
 }

@@ -8,21 +8,11 @@ use mysql_async::prelude::Queryable;
 use tokio::time::{Instant, sleep};
 
 use super::literal::quote_identifier;
-use crate::Error;
+use crate::store::refusals::{SAME_NAME, SAME_VALUE, code, is_locked};
 
 /// Pause between two attempts at a table in use: short, because a busy table is free for
 /// moments only.
 const PAUSE: Duration = Duration::from_millis(25);
-/// A lock could not be had in time.
-const LOCK_WAIT_TIMEOUT: u16 = 1205;
-/// Our statement was chosen to give way.
-const DEADLOCK: u16 = 1213;
-/// A value is in two partitions.
-const SAME_VALUE: u16 = 1495;
-/// Two partitions of one name.
-const SAME_NAME: u16 = 1517;
-/// A row's season has no partition.
-pub(in crate::store) const NO_PARTITION: u16 = 1526;
 
 /// How an ALTER asks for its lock.
 #[derive(Debug, Clone, Copy)]
@@ -42,31 +32,9 @@ impl fmt::Display for Lock {
     }
 }
 
-/// The server's error code, if the server refused.
-pub(in crate::store) fn code(error: &mysql_async::Error) -> Option<u16> {
-    match error {
-        mysql_async::Error::Server(e) => Some(e.code),
-        _ => None,
-    }
-}
-
-/// Whether the table was in use.
-pub(in crate::store) fn is_locked(error: &mysql_async::Error) -> bool {
-    matches!(code(error), Some(LOCK_WAIT_TIMEOUT | DEADLOCK))
-}
-
 /// Whether a partition of that value or name is there already.
 pub(super) fn is_taken(error: &mysql_async::Error) -> bool {
     matches!(code(error), Some(SAME_VALUE | SAME_NAME))
-}
-
-/// As the engine's error, a lock that could not be had as `Unavailable`.
-pub(in crate::store) fn busy(error: mysql_async::Error) -> Error {
-    if is_locked(&error) {
-        Error::unavailable("The table is locked", Duration::from_secs(1)).with_source(error)
-    } else {
-        error.into()
-    }
 }
 
 /// Runs `ALTER TABLE <table> <lock> <body>`. Commits whatever the connection has open.

@@ -24,14 +24,14 @@ use mysql_async::{Conn, Row};
 use serde::Serialize;
 use tokio::time::Instant;
 
-pub(super) use alter::{
-    Lock, NO_PARTITION, alter, alter_without_wait, busy, code, drop_if_empty, is_locked,
-};
+pub(super) use alter::{Lock, alter, alter_without_wait, drop_if_empty};
 pub(super) use connection::OwnConnection;
 pub use literal::sql_literal;
 pub(super) use literal::{parse_values, quote_identifier};
 pub(super) use naming::{DEFAULT_SEASON, partition_name};
 
+use super::catalogue;
+use super::refusals::{NO_PARTITION, busy, code, is_locked};
 use crate::servers::mariadb::MariaDb;
 use crate::types::{Season, check_name};
 use crate::{Error, Result, failpoint};
@@ -179,7 +179,7 @@ pub(super) async fn ensure_in(conn: &mut Conn, table: &str, season: &str) -> Res
                     Ok(()) => return Ok(true),
                     // Somebody made it, or one of that name for another season: look again.
                     Err(e) if alter::is_taken(&e) => {}
-                    Err(e) if alter::is_locked(&e) => {}
+                    Err(e) if is_locked(&e) => {}
                     Err(e) => return Err(e.into()),
                 }
             }
@@ -240,7 +240,7 @@ async fn find(conn: &mut Conn, table: &str, season: &str) -> Result<Found> {
         quote_identifier(table),
         sql_literal(season)
     );
-    let row: Option<Row> = conn.query_first(explain).await.map_err(alter::busy)?;
+    let row: Option<Row> = conn.query_first(explain).await.map_err(busy)?;
     let name: Option<String> = row
         .and_then(|r| r.get_opt("partitions"))
         .transpose()
@@ -265,10 +265,7 @@ async fn find(conn: &mut Conn, table: &str, season: &str) -> Result<Found> {
 /// The partitions of a table, in its order; empty if it is not partitioned.
 pub(super) async fn list(conn: &mut Conn, table: &str) -> Result<Vec<Partition>> {
     type Columns = (Option<String>, Option<String>, u64, u64, u64);
-    let rows: Vec<Columns> = conn
-        .exec(include_str!("list.sql"), (table,))
-        .await
-        .map_err(alter::busy)?;
+    let rows: Vec<Columns> = catalogue::rows(conn, include_str!("list.sql"), (table,)).await?;
     rows.into_iter()
         .filter_map(|(name, description, rows, data_bytes, index_bytes)| {
             name.map(|name| {

@@ -1,6 +1,6 @@
 //! Seasons: which one is active, and what may be done with one.
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, NaiveDateTime};
 use mysql_async::prelude::Queryable;
 
 use crate::Result;
@@ -57,6 +57,71 @@ pub async fn named(db: &MariaDb, name: &str) -> Result<Option<SeasonRow>> {
 pub async fn active(db: &MariaDb, today: NaiveDate) -> Result<Option<SeasonRow>> {
     let rows = read(db, "").await?;
     Ok(choose(rows.into_iter().map(|(row, _)| row), today))
+}
+
+/// Seasons that are not archived.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn open(db: &MariaDb) -> Result<Vec<Season>> {
+    let mut conn = db.conn().await?;
+    let names: Vec<String> = conn.query(include_str!("open.sql")).await?;
+    Ok(names.into_iter().map(Season::stored).collect())
+}
+
+/// A season, as those who look after it see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name, in the stored spelling.
+    pub name: Season,
+    /// New reviews belong to it.
+    pub is_active: bool,
+    /// Its schedules are cached.
+    pub enable_redis: bool,
+    /// It is archived by itself once it is over.
+    pub auto_archive: bool,
+    /// First day.
+    pub start_date: Option<NaiveDate>,
+    /// Last day.
+    pub end_date: Option<NaiveDate>,
+    /// When its rows had moved to the archive, wall time of the site.
+    pub archived_on: Option<NaiveDateTime>,
+    /// Its cache is being compared with the table now, by a run of this season alone.
+    pub reconciling: bool,
+}
+
+/// Seasons, at most so many: active ones first, archived ones last, then the latest.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn all(db: &MariaDb, at_most: u32) -> Result<Vec<Listed>> {
+    type Columns = (
+        String,
+        bool,
+        bool,
+        bool,
+        Option<NaiveDate>,
+        Option<NaiveDate>,
+        Option<NaiveDateTime>,
+        bool,
+    );
+    let mut conn = db.conn().await?;
+    let rows: Vec<Columns> = conn.exec(include_str!("all.sql"), (at_most,)).await?;
+    let listed = |row: Columns| {
+        let (name, is_active, enable_redis, auto_archive, start, end, archived_on, reconciling) =
+            row;
+        Listed {
+            name: Season::stored(name),
+            is_active,
+            enable_redis,
+            auto_archive,
+            start_date: start,
+            end_date: end,
+            archived_on,
+            reconciling,
+        }
+    };
+    Ok(rows.into_iter().map(listed).collect())
 }
 
 /// The stored spelling of a Game Subject, by the table's rules of equality.

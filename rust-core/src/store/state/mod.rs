@@ -104,6 +104,16 @@ impl Held {
     }
 }
 
+/// Whether somebody is at this work now, noted or not.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn is_held(db: &MariaDb, name: &str) -> Result<bool> {
+    let mut conn = db.conn().await?;
+    let held: Option<bool> = conn.exec_first(include_str!("held.sql"), (name,)).await?;
+    Ok(held.unwrap_or(false))
+}
+
 /// The note of one piece of work.
 ///
 /// # Errors
@@ -126,6 +136,18 @@ pub async fn all(db: &MariaDb, kind: &str) -> Result<Vec<(String, Note)>> {
         .into_iter()
         .filter_map(|(name, note)| Some((name.strip_prefix(&start)?.to_owned(), note)))
         .collect())
+}
+
+/// How many runs of a kind hold their right now, of all seasons and of single ones.
+///
+/// # Errors
+/// `Unavailable` if the database is away.
+pub async fn running(db: &MariaDb, kind: &str) -> Result<u64> {
+    let mut conn = db.conn().await?;
+    let held: Option<u64> = conn
+        .exec_first(include_str!("running.sql"), (kind,))
+        .await?;
+    Ok(held.unwrap_or_default())
 }
 
 async fn select(db: &MariaDb, sql: &str, name: &str) -> Result<Vec<(String, Note)>> {
