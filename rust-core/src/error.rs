@@ -1,7 +1,7 @@
 //! The engine's one error type.
 //!
 //! An [`ErrorKind`] says whose fault it is and what the caller can do; the doors turn it
-//! into their own language in exactly one place each (`sidecar/src/error.rs`, later
+//! into their own language in exactly one place each (`sidecar/src/error.rs`,
 //! `py-bindings/src/error.rs`). The message is for the person who made the request: it
 //! names the field and never carries a secret, a statement or a server's own words.
 //! Those stay in `source`, which is logged once, at the boundary, and never sent.
@@ -100,6 +100,15 @@ impl Error {
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// Says of whom it speaks, unless it does.
+    #[must_use]
+    pub fn about(mut self, name: &str) -> Self {
+        if !self.message.contains(name) {
+            self.message = format!("{name}: {}", self.message);
+        }
         self
     }
 

@@ -14,7 +14,7 @@
 //! | [`site_time`] | naive wall time in the site's zone ↔ UTC; the only place that converts |
 //! | [`scheduling`] | pure: state + quality + time in, new state out |
 //! | [`schedule_cache`] | the sorted set and its companions in Redis, and every script |
-//! | [`store`] | every SQL statement, the connection pool, partitions, migrations |
+//! | [`store`] | SQL statements, partitions, the archive, migrations |
 //! | [`frappe`] | who is asking: sessions, credentials, and their formats |
 //! | [`queue`] | RQ's wire format: producer and worker protocol |
 //! | [`services`] | the operations, built from the parts above |
@@ -29,7 +29,8 @@
 //! Dependencies point one way: `services` combines; `schedule_cache`, `store`, `queue`
 //! and `frappe` know neither each other nor `services`; `scheduling` and `types` do no
 //! I/O. Time is a parameter. Only `services` may decide anything that involves two
-//! servers. `docs/ARCHITECTURE.md` walks through one read and one write.
+//! servers. `docs/ARCHITECTURE.md` walks through one read and one write, and has the promises
+//! and rules that comments name by their numbers (G1 to G4, C1 to C13).
 
 pub mod batch;
 pub mod config;

@@ -54,6 +54,9 @@ impl UtcMicros {
 pub struct Stability(i64);
 
 impl Stability {
+    /// The highest. Older rows may hold more; everywhere in the engine they count as this, so
+    /// that table and cache show the same.
+    pub const MAX: f64 = 4.0;
     const UNIT: f64 = 1e9;
 
     /// Rounds to 9 places. Not-a-number becomes 0.

@@ -36,6 +36,9 @@ pub const MAX_QUALITY: u8 = 5;
 /// Lowest quality that counts as remembered; below it the answer is a lapse.
 pub const PASSING_QUALITY: u8 = 3;
 
+/// Longest time to an answer that a submit may carry, in milliseconds: a day.
+pub const MAX_RESPONSE_TIME_MS: u32 = 86_400_000;
+
 /// Which scheduler, with its parameters (`srs_scheduler`).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Parameters {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tracing::Instrument;
 
 pub(super) use self::turns::Reading;
 use self::turns::Turns;
@@ -75,7 +76,7 @@ pub(super) fn in_background(
         return;
     }
     let site = site.clone();
-    tokio::spawn(async move {
+    let filling = async move {
         let _done = Done {
             site: &site,
             what: &what,
@@ -98,7 +99,9 @@ pub(super) fn in_background(
             }
             sleep(PAUSE * tried).await;
         }
-    });
+    };
+    // Its lines are of the request that began it.
+    tokio::spawn(filling.in_current_span());
 }
 
 /// Takes a fill off the list also when its task is cancelled or panics.

@@ -67,8 +67,9 @@ pub struct DueQuestion {
 /// Answers which questions `player` is due to review.
 ///
 /// # Errors
-/// `InvalidInput` for an archived season, `NotFound` for an unknown one, `Unavailable`
-/// when neither cache nor table can answer in time.
+/// `InvalidInput` for an archived season, `NotFound` for an unknown one, `RateLimited` for a
+/// student who reads too often while Redis is away, `Unavailable` when neither cache nor table
+/// can answer in time.
 pub async fn get_review_session(
     site: &Arc<Site>,
     player: &Player,
@@ -137,10 +138,10 @@ async fn answer(
 }
 
 /// Answers as [`get_review_session`] does while Redis is away: from the table and the
-/// journal alone, and says so.
+/// journal alone, and says so. Counts nothing and is not limited: for callers in Python.
 ///
 /// # Errors
-/// As [`get_review_session`].
+/// As [`get_review_session`], but never `RateLimited`.
 pub async fn get_reviews_safe_mode(
     site: &Arc<Site>,
     player: &Player,

@@ -8,8 +8,9 @@
 //!
 //! A set due time gets the version after the one that the question had: it shows at once,
 //! and a review that was computed before but comes later (its version is a time) still
-//! counts, or the next one would be computed without it. A question that a complete schedule has no record of is looked up in the table;
-//! if that does not know it either, it shows with stability 0 and no subject.
+//! counts, or the next one would be computed without it. A question that a complete schedule
+//! has no record of is looked up in the table; if that does not know it either, it shows with
+//! stability 0 and no subject.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -43,11 +43,11 @@ const ENDING: &str = "spool";
 /// Takes the lock of an open file, if nobody has it. It ends when the file is closed, by
 /// the process's death at the latest.
 fn try_lock(file: &File) -> io::Result<()> {
-    // SAFETY: flock has no memory effects; the descriptor is open while `file` lives.
     #[expect(
         unsafe_code,
         reason = "File::try_lock is newer than our oldest compiler"
     )]
+    // SAFETY: flock has no memory effects; the descriptor is open while `file` lives.
     let failed = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0;
     if failed {
         return Err(io::Error::last_os_error());

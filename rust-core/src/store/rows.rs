@@ -7,10 +7,6 @@ use crate::site_time::SiteZone;
 use crate::types::{QuestionId, QuestionState, Stability, UtcMicros, Version};
 use crate::{Error, Result};
 
-/// Highest stability that the scheduler knows. Older rows may hold more; everywhere in
-/// the engine they count as this, so that table and cache show the same.
-const MAX_STABILITY: f64 = 4.0;
-
 /// The columns of a tracker row, in the order of every SELECT of ours, from `at` on:
 /// `question_id, stability, next_review_date, last_review_date, review_version, subject,
 /// topic`.
@@ -20,7 +16,7 @@ pub(super) fn state(row: &mut Row, at: usize, zone: SiteZone) -> Result<Question
         .map_err(|e| Error::internal("A stability is no number").with_source(e))?;
     Ok(QuestionState {
         question: QuestionId::stored(text(row, at)?),
-        stability: Stability::from_f64(stability.clamp(0.0, MAX_STABILITY)),
+        stability: Stability::from_f64(stability.clamp(0.0, Stability::MAX)),
         due: moment(row, at + 2, zone)?.unwrap_or(SiteZone::EARLIEST),
         last_review: moment(row, at + 3, zone)?,
         version: Version(column(row, at + 4)?),

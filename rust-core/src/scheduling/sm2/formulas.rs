@@ -6,13 +6,11 @@
 //! results, so every machine computes the same bits.
 
 use super::Sm2;
-
-/// Highest stability.
-pub(super) const MAX_STABILITY: f64 = 4.0;
+use crate::types::Stability;
 
 /// The nearest stability.
 pub(super) fn clamp(stability: f64) -> f64 {
-    stability.clamp(0.0, MAX_STABILITY)
+    stability.clamp(0.0, Stability::MAX)
 }
 
 impl Sm2 {

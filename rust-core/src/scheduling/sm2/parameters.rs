@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::scheduling::fields;
+use crate::scheduling::{MAX_RESPONSE_TIME_MS, fields};
 use crate::{Error, Result};
 
 /// Parameters of the scheduler `sm2`.
@@ -32,9 +32,6 @@ pub struct Sm2 {
 
 const MINUTE: f64 = 60.0;
 const DAY: f64 = 86_400.0;
-
-/// A day, the longest response time that a submit may carry.
-const MAX_RESPONSE_MS: u32 = 86_400_000;
 
 /// The members that `srs_scheduler` may have besides `name`.
 const MEMBERS: [&str; 9] = [
@@ -110,8 +107,8 @@ impl Sm2 {
             "gains" => self.gains = fields::ascending(field, value, 0.0..=4.0)?,
             "lapse_factor" => self.lapse_factor = fields::number(field, value, 0.0..=1.0)?,
             "overdue_bonus" => self.overdue_bonus = fields::number(field, value, 0.0..=4.0)?,
-            "fast_ms" => self.fast_ms = fields::whole(field, value, 1..=MAX_RESPONSE_MS)?,
-            "slow_ms" => self.slow_ms = fields::whole(field, value, 1..=MAX_RESPONSE_MS)?,
+            "fast_ms" => self.fast_ms = fields::whole(field, value, 1..=MAX_RESPONSE_TIME_MS)?,
+            "slow_ms" => self.slow_ms = fields::whole(field, value, 1..=MAX_RESPONSE_TIME_MS)?,
             "fast_bonus" => self.fast_bonus = fields::number(field, value, 0.0..=1.0)?,
             "slow_penalty" => self.slow_penalty = fields::number(field, value, 0.0..=1.0)?,
             _ => {

@@ -15,8 +15,6 @@ use crate::{Error, Result};
 
 /// Answers in one batch at most. A submit has 50; code that calls may bring more.
 const MAX_ITEMS: usize = 500;
-/// Highest stability.
-const MAX_STABILITY: f64 = 4.0;
 
 /// One answer as it came.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +75,7 @@ fn one(index: usize, item: &Value) -> Result<Given> {
         stability: fields
             .given(stability)
             .and_then(Value::as_f64)
-            .filter(|number| (0.0..=MAX_STABILITY).contains(number))
+            .filter(|number| (0.0..=Stability::MAX).contains(number))
             .map(Stability::from_f64)
             .ok_or_else(|| {
                 let field = fields.path(stability);

@@ -33,14 +33,12 @@ use mysql_async::{Conn, Params, Row, Value};
 pub use self::compute::compute;
 pub use self::late::insert_late;
 
+use super::refusals::DUPLICATE_KEY;
 use super::rows;
 use crate::batch::{Attempt, Submission, SubmissionKey};
 use crate::servers::mariadb::MariaDb;
 use crate::types::{Player, Season, SubmissionId};
 use crate::{Error, Result};
-
-/// MariaDB's error number for a duplicate key.
-const ER_DUP_ENTRY: u16 = 1062;
 
 /// The payload of a row whose answers are gone: a batch without any.
 pub(super) const EMPTY: &str = r#"{"v":1,"door":"cli","at":0,"items":[]}"#;
@@ -97,7 +95,7 @@ pub async fn insert(conn: &mut Conn, submission: &Submission) -> Result<Inserted
 async fn insert_one(conn: &mut Conn, row: JournalRow) -> Result<Inserted> {
     match insert_rows(conn, 1, row.0).await {
         Ok(()) => Ok(Inserted::Yes),
-        Err(mysql_async::Error::Server(e)) if e.code == ER_DUP_ENTRY => Ok(Inserted::Taken),
+        Err(mysql_async::Error::Server(e)) if e.code == DUPLICATE_KEY => Ok(Inserted::Taken),
         Err(e) => Err(e.into()),
     }
 }
@@ -111,7 +109,7 @@ pub async fn insert_all(conn: &mut Conn, rows: &[JournalRow]) -> Vec<Result<Inse
         Ok(()) => rows.iter().map(|_| Ok(Inserted::Yes)).collect(),
         // None of them is there: the statement was undone.
         Err(mysql_async::Error::Server(e)) => {
-            if rows.len() == 1 && e.code == ER_DUP_ENTRY {
+            if rows.len() == 1 && e.code == DUPLICATE_KEY {
                 return vec![Ok(Inserted::Taken)];
             }
             if rows.len() == 1 {
@@ -182,7 +180,7 @@ pub async fn overdue(db: &MariaDb, seconds: u32, limit: u32) -> Result<Vec<Submi
 }
 
 /// What is not applied yet.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Backlog {
     /// Rows still on their way.
     pub pending: u64,

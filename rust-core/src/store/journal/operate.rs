@@ -6,6 +6,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Row, TxOpts, Value};
 
 use crate::servers::mariadb::MariaDb;
+use crate::store::refusals::LOCK_WAIT_TIMEOUT;
 use crate::store::{error_log, rows};
 use crate::{Error, Result};
 
@@ -321,7 +322,7 @@ pub async fn dismiss(
     let mut tx = conn.start_transaction(TxOpts::new()).await?;
     let lock = include_str!("lock_unapplied.sql");
     let row: Option<Row> = match tx.exec_first(lock, (player, submission)).await {
-        Err(mysql_async::Error::Server(e)) if e.code == ER_LOCK_WAIT_TIMEOUT => {
+        Err(mysql_async::Error::Server(e)) if e.code == LOCK_WAIT_TIMEOUT => {
             let busy = "The row is being applied";
             return Err(Error::unavailable(busy, std::time::Duration::from_secs(1)));
         }
@@ -356,6 +357,3 @@ pub async fn was_dismissed(db: &MariaDb, row: &Entry) -> Result<bool> {
     let found: Option<u8> = conn.exec_first(sql, key).await?;
     Ok(found.is_some())
 }
-
-/// MariaDB's error number for a lock that could not be had.
-const ER_LOCK_WAIT_TIMEOUT: u16 = 1205;

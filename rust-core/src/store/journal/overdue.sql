@@ -1,4 +1,5 @@
--- Rows that nobody applied in time, by the database's clock, in the order of claim.sql.
+-- Rows that nobody applied in time, by the database's clock, in the order of claim.sql,
+-- and with its conditions.
 -- Parameters: age in seconds, limit
 SELECT player, submission_id
 FROM memora_srs_journal

@@ -11,13 +11,12 @@ use mysql_async::{Conn, IsolationLevel, Params, Row, TxOpts, Value};
 use crate::Result;
 use crate::batch::SubmissionKey;
 use crate::servers::mariadb::MariaDb;
+use crate::store::refusals::LOCK_WAIT_TIMEOUT;
 use crate::store::rows;
 use crate::types::{Player, Season, SubmissionId};
 
 /// Rows marked by one statement.
 const CHUNK: usize = 250;
-/// MariaDB's number for a lock that could not be had in time: here, at once.
-const ER_LOCK_WAIT: u16 = 1205;
 
 /// A row that the cache may lack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +148,7 @@ async fn mark_chunk(conn: &mut Conn, healed: &[SubmissionKey]) -> Result<()> {
     let sql = include_str!("healed.sql").replace("{keys}", &rows::key_marks(healed.len()));
     let params = Params::Positional(rows::key_params(healed));
     match conn.exec_drop(sql, params).await {
-        Err(mysql_async::Error::Server(e)) if e.code == ER_LOCK_WAIT => {}
+        Err(mysql_async::Error::Server(e)) if e.code == LOCK_WAIT_TIMEOUT => {}
         outcome => return Ok(outcome?),
     }
     let mut options = TxOpts::new();

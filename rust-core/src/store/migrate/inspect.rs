@@ -4,6 +4,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use crate::Result;
+use crate::store::catalogue;
 use crate::store::partitions::{self, Partition, Values};
 
 /// A table as it is.
@@ -43,11 +44,10 @@ impl Table {
         if columns.is_empty() {
             return Ok(None);
         }
-        let method: Option<(Option<String>, Option<String>)> = conn
-            .exec_first(include_str!("partition_method.sql"), (table,))
-            .await?;
+        let method: Vec<(Option<String>, Option<String>)> =
+            catalogue::rows(conn, include_str!("partition_method.sql"), (table,)).await?;
         let by_season = matches!(
-            method,
+            method.first(),
             Some((Some(method), Some(expression)))
                 if method == "LIST COLUMNS" && expression.replace('`', "") == "season"
         );
@@ -104,9 +104,7 @@ const TABLE_NAMES: &str =
 
 /// Foreign keys from or to a table, which no partitioned table can have.
 pub(super) async fn foreign_keys(conn: &mut Conn, table: &str) -> Result<Vec<String>> {
-    Ok(conn
-        .exec(include_str!("foreign_keys.sql"), (table, table))
-        .await?)
+    catalogue::rows(conn, include_str!("foreign_keys.sql"), (table, table)).await
 }
 
 /// All tables of the database.
@@ -123,7 +121,7 @@ async fn columns(conn: &mut Conn, table: &str) -> Result<Vec<Column>> {
         Option<String>,
         Option<String>,
     );
-    let rows: Vec<Columns> = conn.exec(include_str!("columns.sql"), (table,)).await?;
+    let rows: Vec<Columns> = catalogue::rows(conn, include_str!("columns.sql"), (table,)).await?;
     Ok(rows
         .into_iter()
         .map(
@@ -141,7 +139,7 @@ async fn columns(conn: &mut Conn, table: &str) -> Result<Vec<Column>> {
 
 async fn indexes(conn: &mut Conn, table: &str) -> Result<Vec<Index>> {
     let rows: Vec<(String, bool, String, bool)> =
-        conn.exec(include_str!("indexes.sql"), (table,)).await?;
+        catalogue::rows(conn, include_str!("indexes.sql"), (table,)).await?;
     let mut indexes: Vec<Index> = Vec::new();
     for (name, unique, column, cut) in rows {
         match indexes.last_mut().filter(|i| i.name == name) {

@@ -23,6 +23,7 @@ mod plan;
 mod rows;
 mod session;
 mod shape;
+mod standing;
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ use chrono::NaiveDateTime;
 use serde::Serialize;
 
 pub use plan::{Plan, TablePlan, plan};
+pub use standing::{Standing, standing};
 
 use crate::servers::mariadb::MariaDb;
 use crate::store::partitions::{self, DEFAULT_SEASON, quote_identifier};

@@ -12,7 +12,8 @@ use super::patches::{self, fill};
 use super::shape::{ARCHIVE, Change, Shape, TRACKER};
 use super::{JOURNAL, SEASONS, rows, session};
 use crate::servers::mariadb::MariaDb;
-use crate::store::partitions::{self, DEFAULT_SEASON, OwnConnection, code, quote_identifier};
+use crate::store::partitions::{self, DEFAULT_SEASON, OwnConnection, quote_identifier};
+use crate::store::refusals::{UNKNOWN_COLUMN, code};
 use crate::{Error, Result};
 
 /// What a migration would do.
@@ -164,9 +165,6 @@ pub(super) async fn other_seasons(conn: &mut Conn, shape: &Shape) -> Result<Vec<
     }
 }
 
-/// A statement names a column that is not there.
-const UNKNOWN_COLUMN: u16 = 1054;
-
 async fn read(conn: &mut Conn, table: &str) -> Result<Table> {
     Table::read(conn, table).await?.ok_or_else(|| {
         Error::not_found(format!(
@@ -228,7 +226,7 @@ async fn season_table(conn: &mut Conn) -> Result<TablePlan> {
     })
 }
 
-fn column_changes(table: &Table, patch: &str) -> Vec<String> {
+pub(super) fn column_changes(table: &Table, patch: &str) -> Vec<String> {
     patches::columns_added(patch)
         .filter(|c| table.column(c).is_none())
         .map(|c| format!("ADD COLUMN `{c}`"))

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use super::inspect::Table;
 use super::{Options, Progress, Step};
 use crate::servers::mariadb::MariaDb;
-use crate::store::partitions::{self, Lock, OwnConnection, code, is_locked};
+use crate::store::partitions::{self, Lock, OwnConnection};
+use crate::store::refusals::{self, code, is_locked};
 use crate::{Error, Result, failpoint};
 
 /// Seconds that a statement waits for a row or a table. DDL has its own, shorter wait.
@@ -20,9 +21,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How often to ask the server how far an ALTER is.
 const ASK: Duration = Duration::from_millis(500);
 
-/// Rows that came in meanwhile do not fit: duplicate, data truncated (NULL to NOT NULL),
-/// invalid NULL, no partition for the season.
-const ROWS_DO_NOT_FIT: [u16; 4] = [1062, 1265, 1138, partitions::NO_PARTITION];
+/// Rows that came in meanwhile do not fit. (A NULL in a column that is to be NOT NULL is one
+/// of two numbers.)
+const ROWS_DO_NOT_FIT: [u16; 4] = [
+    refusals::DUPLICATE_KEY,
+    refusals::DATA_TRUNCATED,
+    refusals::INVALID_NULL,
+    refusals::NO_PARTITION,
+];
 
 /// The native table that says where long work stands.
 pub(super) const STATE_TABLE: &str = "memora_srs_state";

@@ -16,7 +16,8 @@ use mysql_async::{Conn, IsolationLevel, Transaction, TxOpts, Value};
 pub use merge::Statement;
 pub(crate) use merge::statements as merge;
 
-use super::partitions::{OwnConnection, code, is_locked};
+use super::partitions::OwnConnection;
+use super::refusals::{DUPLICATE_KEY, code, is_locked};
 use super::{journal, rows};
 use crate::servers::mariadb::MariaDb;
 use crate::types::{Player, Season};
@@ -31,8 +32,6 @@ const TRIES: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Rows of a piece where they are changed one like the other.
 const ROWS: usize = 500;
-/// Two rows of one key: somebody was there between looking and writing.
-const DUPLICATE: u16 = 1062;
 
 /// What [`rename`] moved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -203,7 +202,7 @@ async fn until_none(conn: &mut Conn, work: &impl Piece<Done = u64>) -> Result<u6
 }
 
 fn passes(error: &mysql_async::Error) -> bool {
-    is_locked(error) || code(error) == Some(DUPLICATE)
+    is_locked(error) || code(error) == Some(DUPLICATE_KEY)
 }
 
 fn bytes(player: &Player) -> Value {
