@@ -21,6 +21,10 @@ use crate::router::Api;
 /// A whole answer.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
+/// Goes with an answer that tells of a failure, for whoever counts them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed;
+
 /// Tells the web server in front that Frappe should answer, and why.
 pub(crate) const DECLINE: HeaderName = HeaderName::from_static("x-memora-decline");
 
@@ -44,6 +48,14 @@ impl Envelope {
             Api::V2 => self.print(&Data { data: value }),
         };
         match body {
+            Some(body) => with_type(StatusCode::OK, "application/json", body),
+            None => self.failure(memora_core::Error::internal("an answer is no JSON").into()),
+        }
+    }
+
+    /// 200 with `value` and nothing around it, for a page of ours.
+    pub(crate) fn plain(self, value: &impl Serialize) -> Answer {
+        match self.print(value) {
             Some(body) => with_type(StatusCode::OK, "application/json", body),
             None => self.failure(memora_core::Error::internal("an answer is no JSON").into()),
         }
@@ -83,6 +95,9 @@ impl Envelope {
         }
         if let Some(cookie) = &refusal.cookie {
             headers.append(header::SET_COOKIE, HeaderValue::clone(cookie));
+        }
+        if refusal.failed {
+            answer.extensions_mut().insert(Failed);
         }
         answer
     }
@@ -155,6 +170,11 @@ fn server_messages(message: &str, title: &str) -> String {
     json::print(&[entry], Style::Spaced).unwrap_or_default()
 }
 
+/// A document of ours, as it is.
+pub(crate) fn document(json: &'static str) -> Answer {
+    with_type(StatusCode::OK, "application/json", json)
+}
+
 /// The page that Frappe's web framework shows where no site is.
 fn no_such_site(name: &str) -> Answer {
     let page = format!(
@@ -162,11 +182,29 @@ fn no_such_site(name: &str) -> Answer {
          <p>{} does not exist</p>\n",
         escape_html(name)
     );
-    with_type(StatusCode::NOT_FOUND, "text/html; charset=utf-8", page)
+    html(StatusCode::NOT_FOUND, page)
 }
 
-fn with_type(status: StatusCode, content_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Full::from(body));
+/// A web page.
+pub(crate) fn html(status: StatusCode, page: String) -> Answer {
+    with_type(status, "text/html; charset=utf-8", page)
+}
+
+/// To be asked for elsewhere, for now.
+pub(crate) fn elsewhere(location: &'static str) -> Answer {
+    let mut answer = with_type(
+        StatusCode::FOUND,
+        "text/plain; charset=utf-8",
+        String::new(),
+    );
+    answer
+        .headers_mut()
+        .insert(header::LOCATION, HeaderValue::from_static(location));
+    answer
+}
+
+fn with_type(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer
         .headers_mut()
@@ -174,7 +212,8 @@ fn with_type(status: StatusCode, content_type: &'static str, body: String) -> An
     answer
 }
 
-fn escape_html(text: &str) -> String {
+/// Text as part of a web page.
+pub(crate) fn escape_html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
