@@ -50,6 +50,10 @@ pub(crate) struct Refusal {
     pub(crate) cookie: Option<Box<HeaderValue>>,
     /// Refused with the session, before Frappe names a request for its monitor.
     pub(crate) nameless: bool,
+    /// Not the client's fault, nor anybody's wish: a server is away, a configuration wrong, or
+    /// there is a defect. Its status alone does not say so: Frappe has 500 for bodies that are
+    /// no JSON, and 503 for maintenance.
+    pub(crate) failed: bool,
 }
 
 /// Title of a message that was given none.
@@ -67,6 +71,7 @@ impl Refusal {
             forget_cookies: false,
             cookie: None,
             nameless: false,
+            failed: false,
         }
     }
 
@@ -190,6 +195,10 @@ impl From<&Error> for Refusal {
             retry_after,
             submission_id: error.submission_id().map(str::to_owned),
             forget_cookies: error.kind() == ErrorKind::Unauthorized,
+            failed: matches!(
+                error.kind(),
+                ErrorKind::Unavailable | ErrorKind::Config | ErrorKind::Internal
+            ),
             ..Self::new(status, exc_type)
         }
     }

@@ -1,6 +1,6 @@
-//! Ways to pure functions that are called for every request, for `benches/guard`, which
-//! counts their instructions and allocations. Nothing else uses them, and no released
-//! program has them.
+//! Ways to pure functions that are called for every request: for `benches/guard`, which
+//! counts their instructions and allocations, and for `fuzz`. Nothing else uses them, and no
+//! released program has them.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -19,7 +19,17 @@ pub async fn arguments(
     query: Option<&str>,
     body: Bytes,
 ) -> Option<Map<String, Value>> {
-    let args = extract::arguments(headers, query, body, FrappeVersion::V15).await;
+    arguments_as(FrappeVersion::V15, headers, query, body).await
+}
+
+/// The same, of another version.
+pub async fn arguments_as(
+    frappe: FrappeVersion,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    body: Bytes,
+) -> Option<Map<String, Value>> {
+    let args = extract::arguments(headers, query, body, frappe).await;
     let args = args.ok()?;
     extract::refuse_steering(query, &args).ok()?;
     Some(args)

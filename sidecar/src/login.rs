@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use memora_core::config::Secret;
 use memora_core::frappe::{self, AuthContext, LoginRequest, SessionRefresh, SlidingCookie};
 use memora_core::services::{Site, bounded};
 use memora_core::types::{Player, UtcMicros};
 use memora_core::{Error, ErrorKind};
+use tracing::Instrument;
 
 use crate::error::{Failure, Refusal};
 use crate::extract::Args;
@@ -27,15 +29,16 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 pub(crate) struct Login {
     /// Who asks, in the stored spelling.
     pub(crate) player: Player,
+    /// What the session's changes are to be sent with, if it wants that.
+    pub(crate) csrf_token: Option<Secret>,
     cookie: Option<HeaderValue>,
     refresh: Option<SessionRefresh>,
 }
 
-/// Finds out who asks.
+/// Finds out who asks for a method.
 ///
 /// # Errors
-/// 403 if it is nobody in particular, and what [`frappe::Authenticator::authenticate`]
-/// refuses or declines.
+/// 403 if it is nobody in particular, and those of [`look`].
 pub(crate) async fn login(
     site: &Arc<Site>,
     parts: &Parts,
@@ -43,6 +46,20 @@ pub(crate) async fn login(
     operation: Operation,
     now: UtcMicros,
 ) -> Result<Login, Failure> {
+    let login = look(site, parts, args, now).await?;
+    login.ok_or_else(|| Refusal::guest(operation.method_path()).into())
+}
+
+/// Finds out who asks; `None` if it is nobody in particular.
+///
+/// # Errors
+/// What [`frappe::Authenticator::authenticate`] refuses or declines.
+pub(crate) async fn look(
+    site: &Arc<Site>,
+    parts: &Parts,
+    args: &Args,
+    now: UtcMicros,
+) -> Result<Option<Login>, Failure> {
     let text = |name| text(&parts.headers, name).map(Cow::into_owned);
     let sid = text(header::COOKIE).and_then(|cookies| frappe::sid_cookie(&cookies));
     let csrf_header = text(CSRF_TOKEN).filter(|token| !token.is_empty());
@@ -60,12 +77,14 @@ pub(crate) async fn login(
             player,
             cookie,
             refresh,
+            csrf_token,
             ..
-        } => Ok(Login {
+        } => Ok(Some(Login {
             player,
+            csrf_token,
             cookie: cookie.and_then(|c| set_cookie(&c, &parts.headers, now)),
             refresh,
-        }),
+        })),
         frappe::Login::Refused { error, cookie } => Err(Refusal {
             cookie: cookie
                 .and_then(|c| set_cookie(&c, &parts.headers, now))
@@ -74,7 +93,7 @@ pub(crate) async fn login(
             ..Refusal::from(&error)
         }
         .into()),
-        frappe::Login::Guest => Err(Refusal::guest(operation.method_path()).into()),
+        frappe::Login::Guest => Ok(None),
         frappe::Login::Decline(reason) => Err(Failure::Decline(reason)),
     }
 }
@@ -140,11 +159,12 @@ impl Login {
             && answer.status().is_success()
         {
             let site = site.clone();
-            tokio::spawn(async move {
+            let refreshing = async move {
                 if let Err(error) = site.auth.refresh(&context(&site), &refresh).await {
                     tracing::warn!(?error, "session not extended");
                 }
-            });
+            };
+            tokio::spawn(refreshing.in_current_span());
         }
         answer
     }

@@ -1,22 +1,22 @@
 //! Around every request: its id, its bounds, its log line, and a wall against panics.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use memora_core::Error;
 use memora_core::config::FrappeVersion;
-use memora_core::metrics::{Answered, Asked, metrics};
+use memora_core::metrics::{Answered, Asked, Because, metrics};
 use memora_core::types::SubmissionId;
 use tokio::sync::mpsc;
-use tracing::Instrument;
+use tracing::{Instrument, field};
 
 use crate::error::{Failure, Refusal};
-use crate::respond::{Answer, DECLINE, Envelope};
-use crate::router::{self, Api, Route};
+use crate::respond::{Answer, DECLINE, Envelope, Failed};
+use crate::router::{self, Api, Operation, PagePart, Route};
 use crate::server::App;
-use crate::{extract, handlers};
+use crate::{extract, handlers, monitor};
 
 /// Names a request across web server, sidecar and Frappe.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-memora-request-id");
@@ -26,7 +26,8 @@ const MAX_URI: usize = 8 * 1024;
 /// All headers together, in bytes: what nginx takes by default.
 const MAX_HEADERS: usize = 32 * 1024;
 
-/// Answers one request and logs it.
+/// Answers one request and logs it. Every line that is logged meanwhile has its id and, once
+/// it is known, its site.
 ///
 /// The work runs in a task of its own: it ends what it began though the client hangs up,
 /// and a panic in it ends nothing else. `alive` is held until it is done.
@@ -39,7 +40,8 @@ pub(crate) async fn observe(
     let id = request_id(request.headers());
     let method = request.method().clone();
     let route = router::route(&method, request.uri().path());
-    let span = tracing::info_span!("request", request_id = id);
+    let slow = app.options.slow_request;
+    let span = tracing::info_span!("request", request_id = id, site = field::Empty);
     let in_flight = InFlight::new();
     let work = async move {
         let answer = dispatch(&app, route, request).await;
@@ -49,27 +51,99 @@ pub(crate) async fn observe(
     let answer = tokio::spawn(work.instrument(span.clone()))
         .await
         .unwrap_or_else(|_| {
-            // The panic itself has been printed by its hook.
+            // The panic itself has been logged by its hook.
             let error = Error::internal("the request's task panicked");
             span.in_scope(|| envelope(route).failure(error.into()))
         });
     drop(in_flight);
-    let (operation, status) = (operation(route), answer.status().as_u16());
-    let took = started.elapsed().as_secs_f64();
-    let answered = Answered { operation, status };
-    metrics().http_requests.get_or_create(&answered).inc();
-    let asked = Asked { operation };
-    metrics().http_seconds.get_or_create(&asked).observe(took);
-    tracing::info!(
-        parent: &span,
-        %method,
-        operation,
-        status,
-        declined = answer.headers().get(DECLINE).and_then(|v| v.to_str().ok()),
-        duration_ms = took * 1e3,
-        "request answered"
-    );
+    let done = Done {
+        method,
+        operation: operation(route),
+        answer: &answer,
+        took: started.elapsed(),
+    };
+    done.count(slow);
+    span.in_scope(|| done.log(slow));
     answer
+}
+
+/// A request that was answered.
+struct Done<'a> {
+    method: Method,
+    operation: &'static str,
+    answer: &'a Answer,
+    took: Duration,
+}
+
+impl Done<'_> {
+    fn count(&self, slow: Duration) {
+        let (operation, status) = (self.operation, self.answer.status().as_u16());
+        let (metrics, asked) = (metrics(), Asked { operation });
+        let answered = Answered { operation, status };
+        metrics.http_requests.get_or_create(&answered).inc();
+        let seconds = metrics.http_seconds.get_or_create(&asked);
+        seconds.observe(self.took.as_secs_f64());
+        if self.took > slow {
+            metrics.http_slow.get_or_create(&asked).inc();
+        }
+        if self.answer.extensions().get::<Failed>().is_some() {
+            metrics.http_failures.get_or_create(&asked).inc();
+        }
+        if let Some(reason) = self.declined() {
+            // One of our own words: nothing else writes this header.
+            let reason = reason.to_owned();
+            metrics
+                .http_declined
+                .get_or_create(&Because { reason })
+                .inc();
+        }
+    }
+
+    fn log(&self, slow: Duration) {
+        let (method, operation) = (known(&self.method), self.operation);
+        let status = self.answer.status().as_u16();
+        let (declined, duration_ms) = (self.declined(), self.took.as_secs_f64() * 1e3);
+        // The same fields twice: a level is part of where a line is made.
+        if self.took > slow {
+            tracing::warn!(
+                method,
+                operation,
+                status,
+                declined,
+                duration_ms,
+                "slow request"
+            );
+        } else {
+            tracing::info!(
+                method,
+                operation,
+                status,
+                declined,
+                duration_ms,
+                "request answered"
+            );
+        }
+    }
+
+    fn declined(&self) -> Option<&str> {
+        self.answer.headers().get(DECLINE)?.to_str().ok()
+    }
+}
+
+/// A method's name for the log; one that a client made up may be as long as it likes.
+fn known(method: &Method) -> &str {
+    match *method {
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::PATCH
+        | Method::DELETE
+        | Method::OPTIONS
+        | Method::TRACE
+        | Method::CONNECT => method.as_str(),
+        _ => "other",
+    }
 }
 
 /// Counts a request for as long as it is answered, also where its client hangs up.
@@ -95,8 +169,10 @@ async fn dispatch(app: &App, route: Route, request: Request<Incoming>) -> Answer
     } else {
         match route {
             Route::Health => handlers::health(),
+            Route::OpenApi => handlers::openapi(),
+            Route::Page(part) => handlers::page(app, part, &parts).await,
             Route::Method(api, operation) => {
-                handlers::review(app, api, operation, &parts, &mut body).await
+                handlers::method(app, api, operation, &parts, &mut body).await
             }
             Route::Decline(reason) => envelope(route).failure(Failure::Decline(reason)),
         }
@@ -110,12 +186,13 @@ async fn dispatch(app: &App, route: Route, request: Request<Incoming>) -> Answer
     answer
 }
 
-/// The client's id if it is one (the web server in front sets it), else a new one.
+/// The id that the web server in front set, or the one that Frappe's monitor knows; a new one
+/// where neither is an id. Nothing else of a client's gets into every line of the log.
 fn request_id(headers: &HeaderMap) -> String {
-    headers
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|id| SubmissionId::parse(REQUEST_ID.as_str(), id).ok())
+    [REQUEST_ID, monitor::REQUEST_ID]
+        .iter()
+        .filter_map(|name| headers.get(name)?.to_str().ok())
+        .find_map(|id| SubmissionId::parse("id", id).ok())
         .unwrap_or_else(SubmissionId::generate)
         .to_string()
 }
@@ -139,7 +216,7 @@ fn check_bounds(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
 fn envelope(route: Route) -> Envelope {
     let api = match route {
         Route::Method(api, _) => api,
-        Route::Health | Route::Decline(_) => Api::V1,
+        Route::Health | Route::OpenApi | Route::Page(_) | Route::Decline(_) => Api::V1,
     };
     Envelope {
         api,
@@ -147,10 +224,24 @@ fn envelope(route: Route) -> Envelope {
     }
 }
 
+/// All that [`operation`] may say.
+pub(crate) fn operations() -> Vec<&'static str> {
+    let routes = [
+        Route::Health,
+        Route::Page(PagePart::Document),
+        Route::Page(PagePart::Status),
+        Route::Decline(""),
+    ];
+    let methods = Operation::ALL.map(Operation::method_path);
+    methods.into_iter().chain(routes.map(operation)).collect()
+}
+
 /// The route for log and metrics: never the path, which anybody can write.
 fn operation(route: Route) -> &'static str {
     match route {
         Route::Health => "healthz",
+        Route::OpenApi => "openapi",
+        Route::Page(part) => part.name(),
         Route::Method(_, operation) => operation.method_path(),
         Route::Decline(_) => "-",
     }

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::respond::Answer;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-frappe-request-id");
+/// What it calls a request.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-frappe-request-id");
 
 /// The answer with its name.
 pub(crate) fn name(request: &HeaderMap, mut answer: Answer) -> Answer {

@@ -8,13 +8,14 @@ use memora_core::services::{Site, Sites};
 use memora_core::{Error, ErrorKind};
 
 use crate::error::Failure;
+use crate::middleware::REQUEST_ID;
 
 const SITE_NAME: HeaderName = HeaderName::from_static("x-frappe-site-name");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Headers whose repetition Frappe's web server and this one might read differently.
-const ONCE: [HeaderName; 7] = [
+const ONCE: [HeaderName; 9] = [
     header::HOST,
     SITE_NAME,
     header::COOKIE,
@@ -22,6 +23,9 @@ const ONCE: [HeaderName; 7] = [
     header::CONTENT_TYPE,
     HeaderName::from_static("x-frappe-csrf-token"),
     HeaderName::from_static("x-forwarded-for"),
+    // Two names of one submit: here and in Frappe it would be another.
+    HeaderName::from_static("idempotency-key"),
+    REQUEST_ID,
 ];
 
 /// The site that a request is for, if the sidecar answers for it now.
@@ -29,14 +33,22 @@ const ONCE: [HeaderName; 7] = [
 /// # Errors
 /// 404 where no such site is, 503 in maintenance; declines where only Frappe can judge.
 pub(crate) async fn admit(sites: &Sites, parts: &Parts) -> Result<Arc<Site>, Failure> {
+    if wants_page(&parts.headers) {
+        return Err(Failure::Decline("html"));
+    }
+    admit_browser(sites, parts).await
+}
+
+/// As [`admit`], for what a browser's address bar may ask for.
+///
+/// # Errors
+/// As [`admit`].
+pub(crate) async fn admit_browser(sites: &Sites, parts: &Parts) -> Result<Arc<Site>, Failure> {
     if parts.uri.authority().is_some() {
         return Err(Failure::Decline("absolute-url"));
     }
     if ONCE.iter().any(|name| repeated(&parts.headers, name)) {
         return Err(Failure::Decline("repeated-header"));
-    }
-    if wants_page(&parts.headers) {
-        return Err(Failure::Decline("html"));
     }
     if cross_origin(&parts.headers) {
         return Err(Failure::Decline("cors"));
@@ -52,6 +64,7 @@ pub(crate) async fn admit(sites: &Sites, parts: &Parts) -> Result<Arc<Site>, Fai
         }
         Err(e) => return Err(e.into()),
     };
+    tracing::Span::current().record("site", site.config.site.as_str());
     if let Some(reason) = site.config.decline_all {
         return Err(Failure::Decline(reason));
     }
@@ -62,7 +75,7 @@ pub(crate) async fn admit(sites: &Sites, parts: &Parts) -> Result<Arc<Site>, Fai
 }
 
 /// The name as Frappe finds it: the header that the web server sets, else the host up to
-/// its first colon.
+/// its first colon. No default site, no folding of case, no `www.`.
 fn site_name(headers: &HeaderMap) -> String {
     let text = |name| {
         let value = headers.get(name)?;
@@ -127,6 +140,10 @@ mod tests {
             (&[("host", "WWW.a.b")], "WWW.a.b"),
             (&[("host", "a.b"), ("x-frappe-site-name", "c.d")], "c.d"),
             (&[("host", "a.b"), ("x-frappe-site-name", "")], "a.b"),
+            // A header is taken whole: a port belongs to Host alone.
+            (&[("x-frappe-site-name", "a.b:1")], "a.b:1"),
+            // An address in brackets is cut at its first colon, by Frappe too.
+            (&[("host", "[::1]:8000")], "["),
             (&[("host", "a"), ("x-frappe-site-name", "../x:1")], "../x:1"),
             (&[], ""),
         ] {
