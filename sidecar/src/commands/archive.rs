@@ -6,7 +6,10 @@ use memora_core::services::archive::{
     self, AutoReport, Method, Plan, Report, RestoreReport, Status,
 };
 
-use super::long::{self, Common};
+use serde_json::json;
+
+use super::long::{self, Common, name};
+use crate::failure::Usage;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -14,7 +17,9 @@ Examples:
   memora-srs archive --sites-path sites --site school.example.com --season SEASON-2025 --yes
   memora-srs archive --sites-path sites --site school.example.com --season SEASON-2025 --status --json
   memora-srs archive --sites-path sites --site school.example.com --season SEASON-2025 --restore --yes
+  memora-srs archive --sites-path sites --site school.example.com --season SEASON-2025 --restore --dry-run
   memora-srs archive --sites-path sites --site school.example.com --auto
+  memora-srs archive --sites-path sites --site school.example.com --auto --dry-run
 
 A run that was stopped, by whatever, goes on when the command is given again; so does one
 that said that a table was in use (exit code 4). For a season that is archived it merges what
@@ -32,17 +37,17 @@ pub(crate) struct Archive {
     #[command(flatten)]
     common: Common,
     /// The season.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     season: Option<String>,
     /// Archive all seasons that ask for it and are over, go on with what was stopped, and
     /// merge what was written late.
-    #[arg(long, conflicts_with_all = ["method", "dry_run", "restore", "status"])]
+    #[arg(long, conflicts_with_all = ["method", "restore", "status"])]
     auto: bool,
     /// How rows go; what the server can do best if not given.
     #[arg(long, value_enum, conflicts_with_all = ["restore", "status"])]
     method: Option<By>,
     /// Only say what would be done, and roughly how long it takes.
-    #[arg(long, conflicts_with_all = ["restore", "status"])]
+    #[arg(long, conflicts_with = "status")]
     dry_run: bool,
     /// Do it: without this nothing is moved.
     #[arg(long)]
@@ -79,13 +84,15 @@ impl Archive {
 
     async fn act(&self) -> anyhow::Result<()> {
         match &self.season {
+            None if self.dry_run => self.plan_auto().await,
             None => self.automatically().await,
             Some(season) if self.status => self.show(season).await,
+            Some(season) if self.dry_run && self.restore => self.plan_restore(season).await,
             Some(season) if self.dry_run => self.plan(season).await,
-            Some(season) if !self.yes => bail!(
+            Some(season) if !self.yes => bail!(Usage(format!(
                 "{season}: archiving and restoring move all of a season's rows; see what would \
                  be done with --dry-run, and do it with --yes"
-            ),
+            ))),
             Some(season) if self.restore => self.bring_back(season).await,
             Some(season) => self.archive(season).await,
         }
@@ -118,6 +125,40 @@ impl Archive {
             bail!("{}", plan.problems.join("; "));
         }
         Ok(())
+    }
+
+    async fn plan_restore(&self, season: &str) -> anyhow::Result<()> {
+        let site = self.common.site().await?;
+        let status = archive::get_archive_status(&site, season).await?;
+        let (rows, state) = (status.records_archived, status.state);
+        let may = matches!(state, "archived" | "restoring");
+        let would = json!({"season": status.season, "rows": rows, "state": state});
+        self.common.print(&would, || match may {
+            true => format!("{}: {rows} rows come back into the tracker", status.season),
+            false => format!("{}: {state}", status.season),
+        })?;
+        anyhow::ensure!(may, "only archived seasons are restored");
+        Ok(())
+    }
+
+    async fn plan_auto(&self) -> anyhow::Result<()> {
+        let site = self.common.site().await?;
+        let plan = archive::plan_auto(&site).await?;
+        self.common.print(&plan, || {
+            let what = [
+                ("would be archived", &plan.archive),
+                ("not yet over, or active", &plan.skip),
+                ("archived, with late rows to merge", &plan.merge),
+            ];
+            let some = what.iter().filter(|(_, seasons)| !seasons.is_empty());
+            let lines: Vec<_> = some
+                .map(|(what, seasons)| format!("{what}: {}", seasons.join(", ")))
+                .collect();
+            match lines.is_empty() {
+                true => "nothing to do".to_owned(),
+                false => lines.join("\n"),
+            }
+        })
     }
 
     async fn show(&self, season: &str) -> anyhow::Result<()> {

@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use memora_core::Error;
+use memora_core::services::Site;
 use memora_core::services::clear::{self, CacheStatus};
 use memora_core::services::schedule::{self, Owner, Stats};
 use memora_core::services::work::{Progress, Tell};
-use memora_core::types::UtcMicros;
+use memora_core::types::{Season, UtcMicros};
 use serde_json::json;
 
-use super::long::{self, Common};
+use super::long::{self, Common, name};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   memora-srs cache stats --sites-path sites --site school.example.com
   memora-srs cache stats --sites-path sites --site school.example.com --user ann@example.com --season SEASON-2026
   memora-srs cache clear --sites-path sites --site school.example.com --season SEASON-2025
+  memora-srs cache clear --sites-path sites --site school.example.com --season SEASON-2025 --dry-run
   memora-srs cache clear --sites-path sites --site school.example.com --season SEASON-2026 --user ann@example.com
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 Redis is away.";
@@ -43,10 +44,10 @@ struct Look {
     #[command(flatten)]
     common: Common,
     /// The season.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     season: Option<String>,
     /// One student's schedule, named as the User is stored.
-    #[arg(long, value_name = "USER", requires = "season")]
+    #[arg(long, value_name = "USER", value_parser = name, requires = "season")]
     user: Option<String>,
 }
 
@@ -55,11 +56,14 @@ struct Clear {
     #[command(flatten)]
     common: Common,
     /// The season.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     season: String,
     /// One student's schedule, named as the User is stored.
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", value_parser = name)]
     user: Option<String>,
+    /// Only say how many schedules would be forgotten.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Cache {
@@ -77,7 +81,7 @@ impl Look {
     async fn run(&self) -> anyhow::Result<()> {
         let site = self.common.site().await?;
         if let (Some(user), Some(season)) = (&self.user, &self.season) {
-            let owner = Owner::new(user, season).context("wrong usage")?;
+            let owner = Owner::new(user, season)?;
             let stats = schedule::stats(&site, &owner, UtcMicros::now()).await?;
             return self.common.print(&stats, || of_one(user, season, &stats));
         }
@@ -89,8 +93,7 @@ impl Look {
         self.common
             .print(&status, || describe(&self.common.site, &status))?;
         if !status.redis_connected {
-            let away = "the Redis with the schedules is away";
-            return Err(Error::unavailable(away, Duration::from_secs(5)).into());
+            return Err(away());
         }
         Ok(())
     }
@@ -100,9 +103,12 @@ impl Clear {
     async fn run(&self) -> anyhow::Result<()> {
         let site = self.common.site().await?;
         let season = clear::named(&site, &self.season).await?;
+        if self.dry_run {
+            return self.plan(&site, &season).await;
+        }
         let cleared = match &self.user {
             Some(user) => {
-                let owner = Owner::new(user, season.as_str()).context("wrong usage")?;
+                let owner = Owner::new(user, season.as_str())?;
                 u64::from(schedule::clear(&site, &owner).await?)
             }
             None => {
@@ -119,6 +125,36 @@ impl Clear {
             format!("{season}: {cleared} schedules forgotten")
         })
     }
+}
+
+impl Clear {
+    async fn plan(&self, site: &Site, season: &Season) -> anyhow::Result<()> {
+        let (schedules, is_complete) = match &self.user {
+            Some(user) => {
+                let owner = Owner::new(user, season.as_str())?;
+                let stats = schedule::stats(site, &owner, UtcMicros::now()).await?;
+                (u64::from(stats.total_items > 0), true)
+            }
+            None => {
+                let status = clear::status(site).await?;
+                if !status.redis_connected {
+                    return Err(away());
+                }
+                let found = status.keys_by_season.get(season.as_str());
+                (found.copied().unwrap_or(0), status.is_complete)
+            }
+        };
+        let would = json!({"would_clear": schedules, "is_complete": is_complete});
+        self.common.print(&would, || {
+            let least = if is_complete { "" } else { "at least " };
+            format!("{season}: {least}{schedules} schedules would be forgotten")
+        })
+    }
+}
+
+fn away() -> anyhow::Error {
+    let away = "the Redis with the schedules is away";
+    Error::unavailable(away, Duration::from_secs(5)).into()
 }
 
 fn of_one(user: &str, season: &str, stats: &Stats) -> String {

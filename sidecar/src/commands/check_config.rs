@@ -5,11 +5,22 @@ use std::io::Write;
 use clap::Args;
 use memora_core::config::{SiteReport, report};
 use memora_core::servers::mariadb::MariaDb;
+use memora_core::servers::refusal;
+use memora_core::services::Sites;
 use memora_core::store::server;
 
 use crate::cli::Bench;
+use crate::failure::answered;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  memora-srs check-config --sites-path sites
+  memora-srs check-config --sites-path sites --site school.example.com --json
+
+Exit codes: 0 the engine serves these sites, 1 failed, 2 wrong usage, 3 it refuses one.";
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct CheckConfig {
     #[command(flatten)]
     bench: Bench,
@@ -24,6 +35,9 @@ pub(crate) struct CheckConfig {
 impl CheckConfig {
     /// Fails if the engine would refuse a site.
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        if self.site.is_none() {
+            Sites::new(&self.bench.sites_path).some_names()?;
+        }
         let mut reports = report(&self.bench.sites_path, self.site.as_deref())?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -39,6 +53,7 @@ impl CheckConfig {
                 writeln!(out, "{report}")?;
             }
         }
+        answered();
         let refused: Vec<&str> = reports
             .iter()
             .filter(|report| !report.ok)
@@ -67,8 +82,11 @@ async fn ask_servers(bench: &Bench, report: &mut SiteReport) {
             report.ok = problems.is_empty();
             report.problems.extend(problems);
         }
-        Err(error) => report.warnings.push(format!(
-            "{error}: whether it is set up as the engine needs it was not looked at"
-        )),
+        Err(error) => {
+            let why = refusal::login(&error).unwrap_or(error.message());
+            report.warnings.push(format!(
+                "{why}: whether it is set up as the engine needs it was not looked at"
+            ));
+        }
     }
 }

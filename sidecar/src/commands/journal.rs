@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use memora_core::services::journal::{self, Changed, Entry, Filter, State, Whole};
 
 use super::long::Common;
+use crate::failure::Usage;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -151,10 +152,11 @@ impl Show {
 impl Change {
     async fn run(self, dismiss: bool) -> anyhow::Result<()> {
         let filter = self.which.filter();
-        anyhow::ensure!(
-            self.all || filter != Filter::default(),
-            "say which: --submission, --state, --player, --season, --older-than, or --all"
-        );
+        if !self.all && filter == Filter::default() {
+            let which = "say which: --submission, --state, --player, --season, --older-than, or \
+                         --all";
+            anyhow::bail!(Usage(which.to_owned()));
+        }
         let site = self.common.site().await?;
         let changed = if dismiss {
             let by = std::env::var("USER").unwrap_or_else(|_| "the command line".to_owned());

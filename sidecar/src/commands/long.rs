@@ -7,10 +7,23 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use memora_core::services::work::Progress;
 use memora_core::services::{Site, Sites};
+use memora_core::types::check_name;
 use serde::Serialize;
 
 use super::stop_signals;
 use crate::cli::Bench;
+use crate::failure::answered;
+
+/// A student or a season, as an argument.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    match check_name("it", text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => Err(error.message().to_owned()),
+    }
+}
 
 /// Which site, and how to answer.
 #[derive(Debug, Args)]
@@ -42,6 +55,7 @@ impl Common {
         } else {
             writeln!(out, "{}", text())?;
         }
+        answered();
         Ok(())
     }
 }
@@ -74,11 +88,16 @@ pub(crate) fn bar() -> ProgressBar {
 /// Shows progress on the bar.
 pub(crate) fn show(bar: &ProgressBar, progress: Progress) {
     bar.set_message(progress.phase);
-    match progress.total {
+    show_count(bar, progress.done, progress.total);
+}
+
+/// How much is done; a total of 0 is not known.
+pub(super) fn show_count(bar: &ProgressBar, done: u64, total: u64) {
+    match total {
         0 => bar.unset_length(),
         total => bar.set_length(total),
     }
-    bar.set_position(progress.done);
+    bar.set_position(done);
 }
 
 /// What shows progress on the bar, for work that tells it.

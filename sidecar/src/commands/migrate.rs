@@ -1,9 +1,9 @@
 //! `memora-srs migrate`.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use memora_core::config::SiteConfig;
 use memora_core::frappe::read_settings;
 use memora_core::servers::mariadb::MariaDb;
@@ -11,12 +11,24 @@ use memora_core::store::migrate::{self, Options, Plan, Progress, Report, TableRe
 use memora_core::types::UtcMicros;
 use serde::Serialize;
 
+use super::long;
 use crate::cli::Bench;
+use crate::failure::answered;
 
 /// The migration works on one connection and looks at the tables on another.
 const CONNECTIONS: usize = 4;
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  memora-srs migrate --sites-path sites --site school.example.com --dry-run
+  memora-srs migrate --sites-path sites --site school.example.com
+  memora-srs migrate --sites-path sites --site school.example.com --prepare --json
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration or something forbids it,
+4 a server is away, or another migration under way (worth trying again).";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Migrate {
     #[command(flatten)]
     bench: Bench,
@@ -56,7 +68,7 @@ impl Migrate {
                 return Err(memora_core::Error::config(plan.problems.join("; ")).into());
             }
         } else {
-            let bar = bar();
+            let bar = long::bar();
             let options = Options {
                 prepare_only: self.prepare,
                 ..Options::at(now)
@@ -82,6 +94,7 @@ impl Migrate {
                 writeln!(out, "  {line}")?;
             }
         }
+        answered();
         Ok(())
     }
 }
@@ -158,17 +171,7 @@ fn describe_report(report: &Report) -> Vec<String> {
     lines
 }
 
-/// Shown on a terminal only.
-fn bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
 fn show(bar: &ProgressBar, progress: Progress) {
     bar.set_message(format!("{}: {}", progress.table, progress.step.as_str()));
-    bar.set_length(progress.total);
-    bar.set_position(progress.done);
+    long::show_count(bar, progress.done, progress.total);
 }

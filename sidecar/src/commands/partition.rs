@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use memora_core::services::partitions::{self, Stats};
 use serde_json::json;
 
-use super::long::{self, Common};
+use super::long::{self, Common, name};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -39,7 +39,7 @@ struct List {
     #[command(flatten)]
     common: Common,
     /// Only this season's.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     season: Option<String>,
 }
 
@@ -48,7 +48,7 @@ struct Create {
     #[command(flatten)]
     common: Common,
     /// The season.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     season: String,
     /// Only say whether it would be made.
     #[arg(long)]

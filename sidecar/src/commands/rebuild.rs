@@ -7,13 +7,15 @@ use anyhow::ensure;
 use clap::Args;
 use memora_core::services::rebuild::{self, Options, Report, Standing, State};
 use memora_core::services::work::{Noted, Progress, Tell};
+use serde_json::json;
 
-use super::long::{self, Common};
+use super::long::{self, Common, name};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026
   memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026 --missing-only --load 25
+  memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026 --dry-run
   memora-srs rebuild --sites-path sites --site school.example.com --season SEASON-2026 --status --json
 
 Exit codes: 0 done, 1 failed, or Redis loses what is filled, 2 wrong usage, 3 wrong configuration or no such season,
@@ -26,7 +28,7 @@ pub(crate) struct Rebuild {
     #[command(flatten)]
     common: Common,
     /// The season.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     season: String,
     /// Share of the time in which the servers are asked to work, in per cent; 50 leaves room
     /// for students.
@@ -44,17 +46,30 @@ pub(crate) struct Rebuild {
           value_parser = clap::value_parser!(u16).range(1..=10_000))]
     batch_size: u16,
     /// Do nothing but say where the last rebuild stands.
-    #[arg(long, conflicts_with_all = ["load", "missing_only", "from_start", "batch_size"])]
+    #[arg(long, conflicts_with_all = ["load", "missing_only", "from_start", "batch_size", "dry_run"])]
     status: bool,
+    /// Only say of how many students schedules would be filled.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Rebuild {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         long::run(async move {
-            match self.status {
-                true => self.status().await,
-                false => self.rebuild().await,
+            match (self.status, self.dry_run) {
+                (true, _) => self.status().await,
+                (false, true) => self.plan().await,
+                (false, false) => self.rebuild().await,
             }
+        })
+    }
+
+    async fn plan(&self) -> anyhow::Result<()> {
+        let site = self.common.site().await?;
+        let (season, students) = rebuild::plan(&site, &self.season).await?;
+        let would = json!({"season": season.as_str(), "students": students});
+        self.common.print(&would, || {
+            format!("{season}: schedules of {students} students would be filled")
         })
     }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use memora_core::services::reconcile::{self, DEFAULT_SAMPLE, MAX_SAMPLE, Options, Report, Scope};
 
-use super::long::{self, Common};
+use super::long::{self, Common, name};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -28,7 +28,7 @@ pub(crate) struct Reconcile {
     #[command(flatten)]
     common: Common,
     /// Only this season.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     season: Option<String>,
     /// So many items of random students.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SAMPLE,
@@ -38,7 +38,7 @@ pub(crate) struct Reconcile {
     #[arg(long, conflicts_with_all = ["sample_size", "student"])]
     full: bool,
     /// Everything of this student in the season.
-    #[arg(long, value_name = "USER", conflicts_with = "sample_size")]
+    #[arg(long, value_name = "USER", value_parser = name, conflicts_with = "sample_size")]
     student: Option<String>,
     /// Only say what is wrong.
     #[arg(long)]

@@ -4,11 +4,12 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use memora_core::services::retention;
 
-use super::long::{self, Common};
+use super::long::{self, Common, name};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   memora-srs retention flag --sites-path sites --site school.example.com
+  memora-srs retention flag --sites-path sites --site school.example.com --dry-run
   memora-srs retention delete --sites-path sites --site school.example.com --dry-run
   memora-srs retention delete --sites-path sites --site school.example.com --season SEASON-2022 --yes
 
@@ -35,6 +36,9 @@ enum Action {
 struct Flag {
     #[command(flatten)]
     common: Common,
+    /// Only say how many rows would be flagged.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -42,7 +46,7 @@ struct Delete {
     #[command(flatten)]
     common: Common,
     /// Only rows of this season.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     season: Option<String>,
     /// Only say how many rows would be deleted.
     #[arg(long, conflicts_with = "yes")]
@@ -65,7 +69,15 @@ impl Retention {
 
 impl Flag {
     async fn act(&self) -> anyhow::Result<()> {
-        let (site, bar) = (self.common.site().await?, long::bar());
+        let site = self.common.site().await?;
+        if self.dry_run {
+            let rows = retention::flaggable(&site).await?;
+            let would = serde_json::json!({"flaggable_count": rows});
+            return self
+                .common
+                .print(&would, || format!("{rows} rows would be flagged"));
+        }
+        let bar = long::bar();
         let tell = long::telling(&bar);
         let flagged = retention::flag_eligible_for_deletion(&site, &tell).await;
         bar.finish_and_clear();

@@ -2,24 +2,26 @@
 
 use std::io::Write;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use memora_core::Error;
 use memora_core::services::safe_mode::{self, Status};
 use memora_core::services::{Site, Sites};
-use memora_core::types::{Player, check_name};
+use memora_core::types::Player;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::long::name;
 use crate::cli::Bench;
+use crate::failure::answered;
 
-const EXAMPLES: &str = "\
+pub(crate) const EXAMPLES: &str = "\
 Examples:
   memora-srs safe-mode status --sites-path sites --site school.example.com
   memora-srs safe-mode status --sites-path sites --site school.example.com --json
   memora-srs safe-mode reset --sites-path sites --site school.example.com
   memora-srs safe-mode reset --sites-path sites --site school.example.com --user ann@example.com
+  memora-srs safe-mode reset --sites-path sites --site school.example.com --dry-run
 
 Exit codes: 0 done, and Redis is there; 1 failed, 2 wrong usage, 3 wrong configuration,
 4 Redis is away (status), or only this host could be reset (reset).";
@@ -58,8 +60,11 @@ struct Reset {
     which: Which,
     /// Let this student, named as their User is stored, read at once; the count of all
     /// stays.
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", value_parser = name)]
     user: Option<String>,
+    /// Only say what is counted now.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl SafeMode {
@@ -99,9 +104,11 @@ impl Which {
 impl Reset {
     async fn run(&self) -> anyhow::Result<()> {
         let site = self.which.open().await?;
+        if self.dry_run {
+            return self.plan(&site).await;
+        }
         let what = match &self.user {
             Some(user) => {
-                check_name("--user", user).context("wrong usage")?;
                 safe_mode::reset_student(&site, &Player::stored(user)).await?;
                 user.as_str()
             }
@@ -114,6 +121,33 @@ impl Reset {
             print(&json!({"reset": what}).to_string())
         } else {
             print(&format!("{}: counting anew for {what}", self.which.site))
+        }
+    }
+
+    async fn plan(&self, site: &Site) -> anyhow::Result<()> {
+        let (would, text) = match &self.user {
+            Some(user) => {
+                let last = safe_mode::last_request(site, &Player::stored(user)).await;
+                let counted = if last.is_some() {
+                    "counted"
+                } else {
+                    "not counted"
+                };
+                let would = json!({"would_reset": user, "counted": last.is_some()});
+                (would, format!("{user} is {counted} and would read at once"))
+            }
+            None => {
+                let count = safe_mode::global_count(site).await;
+                let would = json!({"would_reset": "all students together", "requests": count});
+                (
+                    would,
+                    format!("{count} reads of this minute would be forgotten"),
+                )
+            }
+        };
+        match self.which.json {
+            true => print(&would.to_string()),
+            false => print(&format!("{}: {text}", self.which.site)),
         }
     }
 }
@@ -135,7 +169,8 @@ fn describe(site: &str, status: &Status) -> Vec<String> {
         lines.push(format!("  last outage: {} to {}", last.began, last.ended));
     }
     if !status.told {
-        lines.push("  administrators are told once the queue Redis answers".to_owned());
+        let until = "once the queue Redis answers, and no other host is cut off";
+        lines.push(format!("  administrators are told {until}"));
     }
     lines.push(match &status.counters {
         Some(file) => format!("  counted in {file}"),
@@ -146,27 +181,6 @@ fn describe(site: &str, status: &Status) -> Vec<String> {
 
 fn print(text: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{text}")?;
+    answered();
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_example_of_the_help_parses() {
-        use clap::Parser;
-
-        #[derive(Parser)]
-        struct Cli {
-            #[command(flatten)]
-            command: SafeMode,
-        }
-
-        for line in EXAMPLES.lines() {
-            if let Some(args) = line.strip_prefix("  memora-srs ") {
-                Cli::try_parse_from(args.split_whitespace()).unwrap_or_else(|e| panic!("{e}"));
-            }
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! `memora-srs worker`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
@@ -7,10 +8,22 @@ use memora_core::services::Sites;
 use memora_core::services::worker::{self, Stopping};
 use tokio::sync::watch;
 
+use super::listen::monitoring;
 use super::stop_signals;
 use crate::cli::{Bench, Threads};
+use crate::metrics;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  memora-srs worker --sites-path sites
+  memora-srs worker --sites-path sites --site school.example.com --queue srs_write --queue default
+  memora-srs worker --sites-path sites --burst
+
+Exit codes: 0 told to stop, or nothing left to do (--burst); 1 failed, 2 wrong usage, 3 wrong
+configuration, or no site; 4 a server is away (--burst: without, it waits).";
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Worker {
     #[command(flatten)]
     bench: Bench,
@@ -24,6 +37,10 @@ pub(crate) struct Worker {
     /// End once no job waits, as `rq worker --burst` does.
     #[arg(long)]
     burst: bool,
+    /// Also serve `/metrics`, `/healthz` and `/readyz`, on this address; port 0 takes a free
+    /// one. They need no login: let nothing but your monitoring reach it.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_bind: Option<SocketAddr>,
     #[command(flatten)]
     threads: Threads,
 }
@@ -35,18 +52,16 @@ impl Worker {
     }
 
     async fn work(self) -> anyhow::Result<()> {
-        let sites_path = &self.bench.sites_path;
-        anyhow::ensure!(
-            sites_path.is_dir(),
-            "--sites-path: {} is no folder",
-            sites_path.display()
-        );
-        let sites = Arc::new(Sites::new(sites_path));
+        let sites = Arc::new(Sites::new(&self.bench.sites_path));
+        if self.site.is_empty() {
+            sites.some_names()?;
+        }
         let options = worker::Options {
             sites: self.site,
             queues: self.queue,
             burst: self.burst,
         };
+        let metrics = metrics::start(monitoring(self.metrics_bind, false)?, &sites)?;
         let (stop, stopping) = watch::channel(Stopping::No);
         let mut signals = stop_signals()?;
         let tell = async {
@@ -57,9 +72,13 @@ impl Worker {
             let _ = stop.send(Stopping::Now);
             std::future::pending().await
         };
-        tokio::select! {
-            done = worker::run(sites, options, stopping) => Ok(done?),
+        let outcome = tokio::select! {
+            done = worker::run(sites, options, stopping) => done.map_err(Into::into),
             () = tell => Ok(()),
+        };
+        if let Some(metrics) = metrics {
+            metrics.abort();
         }
+        outcome
     }
 }
