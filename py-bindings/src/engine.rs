@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use memora_core::Result;
-use memora_core::services::Site;
+use memora_core::services::{Site, Sites};
 use pyo3::prelude::*;
 
 use crate::{error, runtime};
@@ -36,6 +36,24 @@ impl SiteRef {
         F: Future<Output = Result<T>> + Send,
     {
         self.run_telling(py, work, |_| Ok(()))
+    }
+
+    /// Runs an operation that also looks at the bench's other sites, or at one that cannot be
+    /// opened.
+    pub(crate) fn run_among<T, F>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(Arc<Sites>, String) -> F + Send,
+    ) -> PyResult<T>
+    where
+        T: Send,
+        F: Future<Output = Result<T>> + Send,
+    {
+        let operation = |core: &'static runtime::Core| {
+            let sites = core.sites(&self.sites_path);
+            work(sites, self.name.clone())
+        };
+        runtime::run(py, operation, |_| Ok(()))
     }
 
     /// [`SiteRef::run`], calling `between` attached while it waits.

@@ -25,6 +25,8 @@ impl Journal {
     /// ``states``: of pending, queued, retrying, failed, late, applied, dismissed; none
     /// means those that are not applied. ``player``, ``season`` and ``submission_id`` as
     /// stored. ``older_than``: seconds. ``limit``: 1 to 1000, after the first ``start``.
+    ///
+    /// Raises InvalidInputError for another state or limit.
     #[pyo3(signature = (*, states = None, player = None, season = None, submission_id = None, older_than = None, start = 0, limit = 100))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn list<'py>(

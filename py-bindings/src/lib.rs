@@ -25,6 +25,7 @@ mod error;
 mod gate;
 mod journal;
 mod logging;
+mod metrics;
 mod partitions;
 mod persistence;
 mod players;
@@ -49,6 +50,8 @@ mod _core {
     use crate::archiver::SRSArchiver;
     #[pymodule_export]
     use crate::journal::Journal;
+    #[pymodule_export]
+    use crate::metrics::Metrics;
     #[pymodule_export]
     use crate::partitions::PartitionManager;
     #[pymodule_export]

@@ -95,6 +95,7 @@ pub(crate) fn install() {
     if !INSTALLED.swap(true, Ordering::Relaxed) {
         // There is no other in this library; and if there were, it would log.
         let _ = tracing::subscriber::set_global_default(ToPython);
+        memora_core::metrics::count_panics();
     }
 }
 

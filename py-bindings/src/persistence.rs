@@ -20,9 +20,6 @@ use crate::convert;
 use crate::engine::{OrRaise, SiteRef};
 use crate::logging;
 
-/// Longest time to an answer: 24 hours.
-const MAX_RESPONSE_TIME_MS: u64 = 86_400_000;
-
 /// Applies accepted answers to the table.
 #[pyclass(module = "memora_srs", subclass, frozen)]
 pub(crate) struct SRSPersistenceService(SiteRef);
@@ -110,6 +107,8 @@ impl SRSPersistenceService {
     ///
     /// ``response``: ``question_id``, ``quality`` (0 to 5), ``response_time_ms``
     /// (optional), or with a ready state as in ``persist_review_batch``.
+    ///
+    /// Raises as ``persist_review_batch``.
     fn persist_single_review(
         &self,
         py: Python<'_>,
@@ -174,6 +173,9 @@ impl SRSPersistenceService {
     }
 
     /// Those of ``ids`` whose row has neither subject nor topic, in stored spelling.
+    ///
+    /// Raises InvalidInputError for a name that cannot be or more than 1,000 ids, NotFoundError
+    /// for an unknown user or season.
     fn questions_without_info(
         &self,
         py: Python<'_>,
@@ -190,6 +192,9 @@ impl SRSPersistenceService {
     ///
     /// ``info``: (subject, topic) by question id. Neither due time nor review_version
     /// changes, so a review that is on its way still counts as newer.
+    ///
+    /// Raises as ``questions_without_info``, InvalidInputError also for a subject or topic that
+    /// does not exist; nothing has changed then.
     fn fill_question_info(
         &self,
         py: Python<'_>,
@@ -302,7 +307,7 @@ fn next_review(
     };
     let quality = whole("quality", u64::from(scheduling::MAX_QUALITY))?
         .ok_or_else(|| Error::invalid("response.quality is missing"))?;
-    let response_time_ms = whole("response_time_ms", MAX_RESPONSE_TIME_MS)?;
+    let response_time_ms = whole("response_time_ms", scheduling::MAX_RESPONSE_TIME_MS.into())?;
     let due = time("next_review_date")?.unwrap_or(now);
     let last_review = time("last_review_date")?;
     let before = response["stability"].as_f64().map(|stability| Before {

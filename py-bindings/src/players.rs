@@ -87,6 +87,9 @@ impl Players {
     }
 
     /// Drop a student's cached schedule after an edit of its rows; True if there was one.
+    ///
+    /// Raises UnavailableError when Redis is away. The schedule is not believed then, and is
+    /// dropped when Redis is back: nobody need call again.
     fn invalidate(&self, py: Python<'_>, user: &str, season: &str) -> PyResult<bool> {
         let (player, season) = (
             convert::player(user).or_raise(py)?,

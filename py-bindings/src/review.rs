@@ -37,6 +37,7 @@ impl ReviewService {
     /// not given. ``subject``: only questions of this Game Subject.
     ///
     /// Raises InvalidInputError naming the argument, NotFoundError for an unknown season,
+    /// RateLimitedError for a student who reads too often while Redis is away (docs/SAFE_MODE.md),
     /// UnavailableError when neither cache nor table answer in time.
     #[pyo3(
         signature = (user, subject = None, limit = None, season = None),
@@ -101,7 +102,11 @@ impl ReviewService {
 
     /// The most urgent due questions from the table, without the cache; is_degraded True.
     ///
-    /// Answers that are accepted and not in the table yet count. ``limit``: 1 to 50.
+    /// Answers that are accepted and not in the table yet count. ``limit``: 1 to 50. Nobody reads
+    /// too often here, as by ``get_review_session`` while Redis is away.
+    ///
+    /// Raises InvalidInputError naming the argument, NotFoundError for an unknown season,
+    /// UnavailableError when MariaDB does not answer in time.
     #[pyo3(
         signature = (user, season, subject = None, limit = None),
         text_signature = "($self, user, season, subject=None, limit=10)"

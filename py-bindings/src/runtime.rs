@@ -114,11 +114,11 @@ impl Core {
 
 /// Has the C library call us around every fork of this process.
 pub(crate) fn watch_forks() -> PyResult<()> {
-    // SAFETY: the handlers are static functions that stay for ever.
     #[expect(
         unsafe_code,
         reason = "the one call that sees every fork, Python's or not"
     )]
+    // SAFETY: the handlers are static functions that stay for ever.
     let code = unsafe {
         libc::pthread_atfork(
             Some(gate::close_for_fork),
@@ -141,9 +141,9 @@ extern "C" fn forked() {
 /// Signals are for Python's threads: one that a thread of ours took would not interrupt
 /// what the main thread waits for.
 fn leave_signals_to_python() {
+    #[expect(unsafe_code, reason = "std has no signal masks")]
     // SAFETY: `all` is initialised by sigfillset before it is read; both calls only
     // concern the calling thread.
-    #[expect(unsafe_code, reason = "std has no signal masks")]
     unsafe {
         let mut all = std::mem::zeroed();
         libc::sigfillset(&raw mut all);
@@ -153,8 +153,8 @@ fn leave_signals_to_python() {
 
 /// The engine of this process, if there is one already.
 pub(crate) fn current() -> Option<&'static Core> {
-    // SAFETY: the pointer is null or comes from Box::into_raw, and is never freed.
     #[expect(unsafe_code, reason = "no lock may be on this way, see the module")]
+    // SAFETY: the pointer is null or comes from Box::into_raw, and is never freed.
     let core = unsafe { CURRENT.load(Ordering::Acquire).as_ref() };
     core.filter(|core| core.generation == GENERATION.load(Ordering::Acquire))
 }
@@ -173,8 +173,8 @@ fn engine(_py: Python<'_>) -> Result<&'static Core> {
             CURRENT.compare_exchange(inherited, ours, Ordering::AcqRel, Ordering::Acquire);
         if installed.is_err() {
             // Another thread was quicker.
-            // SAFETY: nobody else has seen this pointer.
             #[expect(unsafe_code, reason = "takes back what was boxed above")]
+            // SAFETY: nobody else has seen this pointer.
             let core = unsafe { Box::from_raw(ours) };
             core.runtime.shutdown_background();
             continue;

@@ -42,6 +42,8 @@ impl SafeModeManager {
     /// Whether this student may read without the cache now; if so, it counts as a read.
     ///
     /// Counts whether Redis is away or not. ``get_review_session`` counts by itself.
+    ///
+    /// Raises InvalidInputError for what is no User's name.
     fn check_rate_limit(&self, py: Python<'_>, user: &str) -> PyResult<bool> {
         let player = convert::player(user).or_raise(py)?;
         self.0.run(py, async move |site| {

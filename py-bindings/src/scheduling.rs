@@ -79,7 +79,7 @@ fn value(field: &str, given: Given<'_, '_>) -> Result<Value> {
 }
 
 fn state(stability: f64) -> Result<Stability> {
-    if (0.0..=4.0).contains(&stability) {
+    if (0.0..=Stability::MAX).contains(&stability) {
         Ok(Stability::from_f64(stability))
     } else {
         Err(Error::invalid("stability must be between 0 and 4"))

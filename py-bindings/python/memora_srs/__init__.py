@@ -6,6 +6,10 @@ Each class stands for one site of a Frappe bench and takes its name and the benc
 them, are shared by all objects of the process, and belong to the process, so that forking
 servers (gunicorn ``--preload``, RQ) may use the module before and after a fork.
 
+Each method names the errors that are its own. Besides, whatever asks a server may raise
+UnavailableError, and everything NotFoundError for a site that is not there and ConfigError for
+one whose configuration is wrong.
+
 This package never imports Frappe. ``docs/PYTHON.md`` in the repository tells the rest.
 """
 
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 from memora_srs._core import (
     Journal,
+    Metrics,
     PartitionManager,
     Players,
     ReviewService,
@@ -49,6 +54,7 @@ __all__ = [
     "Journal",
     "MaintenanceError",
     "MemoraError",
+    "Metrics",
     "NotFoundError",
     "PartitionManager",
     "Players",

@@ -29,12 +29,14 @@ from memora_srs.types import (
     PlayerMoved,
     PlayerRemoved,
     Purged,
+    Readiness,
     RebuildReport,
     RebuildStatus,
     ReconciliationReport,
     RestoreReport,
     ReviewSession,
     Schedule,
+    Snapshot,
     SubmitAnswer,
 )
 
@@ -44,6 +46,7 @@ _LongProgress: TypeAlias = Callable[[str, int, int], object]
 
 __all__ = [
     "Journal",
+    "Metrics",
     "PartitionManager",
     "Players",
     "ReviewService",
@@ -225,8 +228,11 @@ class SRSPersistenceService:
     """Applies accepted answers to the table."""
 
     MAX_RETRIES: ClassVar[int]
+    """Tries after the first."""
     RETRY_DELAY_BASE: ClassVar[int]
+    """Seconds before the first of them, doubled each time."""
     RETRY_DELAY_MAX: ClassVar[int]
+    """Seconds between two of them at most."""
 
     def __new__(cls, site: str, sites_path: _Path = ".") -> SRSPersistenceService:
         """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
@@ -272,6 +278,8 @@ class SRSPersistenceService:
 
         ``response``: ``question_id``, ``quality`` (0 to 5), ``response_time_ms``
         (optional), or with a ready state as in ``persist_review_batch``.
+
+        Raises as ``persist_review_batch``.
         """
 
     def get_persistence_status(self, job_id: str) -> PersistenceStatus:
@@ -308,7 +316,11 @@ class SRSPersistenceService:
         """
 
     def questions_without_info(self, user: str, season: str, ids: Sequence[str]) -> list[str]:
-        """Those of ``ids`` whose row has neither subject nor topic, in stored spelling."""
+        """Those of ``ids`` whose row has neither subject nor topic, in stored spelling.
+
+        Raises InvalidInputError for a name that cannot be or more than 1,000 ids, NotFoundError
+        for an unknown user or season.
+        """
 
     def fill_question_info(
         self,
@@ -320,6 +332,9 @@ class SRSPersistenceService:
 
         ``info``: (subject, topic) by question id. Neither due time nor review_version
         changes, so a review that is on its way still counts as newer.
+
+        Raises as ``questions_without_info``, InvalidInputError also for a subject or topic that
+        does not exist; nothing has changed then.
         """
 
     def _calculate_next_review(self, response: Mapping[str, Any]) -> datetime:
@@ -479,6 +494,36 @@ class SRSArchiver:
         """
 
 @disjoint_base
+class Metrics:
+    """How one site is, and what this process counted of it.
+
+    What is (queue, journal, memory, the last reconciliation) is the same from every process;
+    what is counted is of this one alone. docs/MONITORING.md has the names.
+    """
+
+    def __new__(cls, site: str, sites_path: _Path = ".") -> Metrics:
+        """Stand for ``site`` below the bench's ``sites`` folder; opens nothing."""
+
+    def text(self) -> str:
+        """As text for Prometheus (OpenMetrics), as the sidecar's ``/metrics`` has it.
+
+        A server that does not answer within a second leaves its part out, and is named in
+        ``memora_srs_unreachable``.
+        """
+
+    def snapshot(self) -> Snapshot:
+        """The same as a dictionary, with the percentiles of the last minute, in seconds.
+
+        What a server that did not answer would have told is None.
+        """
+
+    def readiness(self) -> Readiness:
+        """Whether the site can be served as it should be; what is wrong, each with a remedy.
+
+        As the sidecar's ``/readyz``. Raises NotFoundError if there is no such site.
+        """
+
+@disjoint_base
 class SafeModeManager:
     """Limits while Redis is away.
 
@@ -505,6 +550,8 @@ class SafeModeManager:
         """Whether this student may read without the cache now; if so, it counts as a read.
 
         Counts whether Redis is away or not. ``get_review_session`` counts by itself.
+
+        Raises InvalidInputError for what is no User's name.
         """
 
     def get_global_request_count(self) -> int:
@@ -619,6 +666,7 @@ class ReviewService:
         not given. ``subject``: only questions of this Game Subject.
 
         Raises InvalidInputError naming the argument, NotFoundError for an unknown season,
+        RateLimitedError for a student who reads too often while Redis is away (docs/SAFE_MODE.md),
         UnavailableError when neither cache nor table answer in time.
         """
 
@@ -655,7 +703,11 @@ class ReviewService:
     ) -> ReviewSession:
         """The most urgent due questions from the table, without the cache; is_degraded True.
 
-        Answers that are accepted and not in the table yet count. ``limit``: 1 to 50.
+        Answers that are accepted and not in the table yet count. ``limit``: 1 to 50. Nobody reads
+        too often here, as by ``get_review_session`` while Redis is away.
+
+        Raises InvalidInputError naming the argument, NotFoundError for an unknown season,
+        UnavailableError when MariaDB does not answer in time.
         """
 
 @disjoint_base
@@ -681,6 +733,8 @@ class Journal:
         ``states``: of pending, queued, retrying, failed, late, applied, dismissed; none
         means those that are not applied. ``player``, ``season`` and ``submission_id`` as
         stored. ``older_than``: seconds. ``limit``: 1 to 1000, after the first ``start``.
+
+        Raises InvalidInputError for another state or limit.
         """
 
     def count(
@@ -781,7 +835,11 @@ class Players:
         """
 
     def invalidate(self, user: str, season: str) -> bool:
-        """Drop a student's cached schedule after an edit of its rows; True if there was one."""
+        """Drop a student's cached schedule after an edit of its rows; True if there was one.
+
+        Raises UnavailableError when Redis is away. The schedule is not believed then, and is
+        dropped when Redis is back: nobody need call again.
+        """
 
 def schedule(
     stability: float | None,

@@ -63,7 +63,7 @@ class NotFoundError(MemoraError, LookupError):
 
 
 class ConflictError(MemoraError):
-    """The submission id was used for other answers."""
+    """The submission id was used for other answers, or something else is in the way."""
 
 
 class RateLimitedError(MemoraError):

@@ -17,28 +17,40 @@ __all__ = [
     "Deleted",
     "DueQuestion",
     "Flagged",
+    "JournalBacklog",
     "JournalChange",
     "JournalEntry",
     "JournalRow",
+    "LatencySummary",
+    "LongWork",
     "MigrationPlan",
     "MigrationReport",
+    "OperationNow",
     "Partition",
     "PersistResult",
     "PersistenceStatus",
     "PlayerMoved",
     "PlayerRemoved",
+    "PoolUse",
+    "Problem",
     "Purged",
+    "Readiness",
     "RebuildNote",
     "RebuildReport",
     "RebuildStatus",
     "ReconciliationKinds",
     "ReconciliationReport",
+    "RedisMemory",
+    "RedisNow",
     "RestoreReport",
     "ReviewSession",
     "Schedule",
+    "SiteNow",
+    "Snapshot",
     "SubmitAnswer",
     "TableMigration",
     "TablePlan",
+    "WorkStanding",
 ]
 
 
@@ -535,3 +547,132 @@ class RebuildStatus(TypedDict):
     modified_at: str
     """UTC, ISO 8601 without an offset."""
     running: bool
+
+
+class LatencySummary(TypedDict):
+    """How long something took, of those within a minute."""
+
+    count: int
+    per_second: float
+    """Over the whole of that minute."""
+    p50: float | None
+    """Seconds that were enough for half of them; None if there were none."""
+    p95: float | None
+    p99: float | None
+
+
+class OperationNow(TypedDict):
+    """What was asked of this process over HTTP."""
+
+    operation: str
+    requests: int
+    """Answers since the process began."""
+    statuses: dict[str, int]
+    """The same by HTTP status."""
+    last_minute: LatencySummary
+
+
+class RedisMemory(TypedDict):
+    """How full a Redis is."""
+
+    used_bytes: int
+    limit_bytes: int
+    """``maxmemory``, or all that the host has where none is set."""
+    evicted_keys: int
+    """Since it was started."""
+
+
+class RedisNow(TypedDict):
+    """A server of Redis."""
+
+    role: str
+    """``cache`` (schedules), ``sessions`` if another server has them, ``queue``."""
+    breaker: str | None
+    """``closed``, ``open`` (away) or ``back`` (what it missed is being made good)."""
+    memory: RedisMemory | None
+    """None if it did not answer."""
+
+
+class PoolUse(TypedDict):
+    """Connections of this process to MariaDB."""
+
+    used: int
+    idle: int
+    max: int
+    waiting: int
+    """Callers that wait for one."""
+
+
+class JournalBacklog(TypedDict):
+    """What is accepted and not in the table yet."""
+
+    pending: int
+    failed: int
+    """Left to an operator."""
+    oldest_s: float | None
+    """Age of the oldest on its way, in seconds."""
+
+
+class WorkStanding(TypedDict):
+    """Runs of one kind of long work, over all seasons."""
+
+    running: int
+    stopped: int
+    """Begun and not ended, with nobody at it."""
+    failed: int
+    last_noted_at: str | None
+    """UTC, ISO 8601 without an offset."""
+
+
+class LongWork(TypedDict):
+    """Long work of a site."""
+
+    archive: WorkStanding
+    rebuild: WorkStanding
+    reconciling: int
+    """Reconciliations under way."""
+    last_reconciliation: ReconciliationReport | None
+
+
+class SiteNow(TypedDict):
+    """A site now."""
+
+    site: str
+    safe_mode: bool
+    queue_jobs: int | None
+    redis: list[RedisNow]
+    mariadb: PoolUse
+    mariadb_answers: bool
+    backlog: JournalBacklog | None
+    work: LongWork | None
+    persistence: LatencySummary
+    """Seconds from a submit accepted until it is in the table, where this process applied it."""
+
+
+class Snapshot(TypedDict):
+    """``Metrics.snapshot``."""
+
+    version: str
+    in_flight: int
+    panics: int
+    operations: list[OperationNow]
+    sites: list[SiteNow]
+
+
+class Problem(TypedDict):
+    """Something that is wrong with a site."""
+
+    site: str
+    problem: str
+    """A word for programs."""
+    blocking: bool
+    """Whether the site is not served as it should be; else it is a warning."""
+    message: str
+    remedy: str
+
+
+class Readiness(TypedDict):
+    """``Metrics.readiness``."""
+
+    ready: bool
+    problems: list[Problem]
