@@ -31,6 +31,7 @@ def get_review_session(subject=None, limit=20, season=None):
 		total_due, is_degraded, season
 
 	Raises ValidationError (417) naming the argument, DoesNotExistError (404) for an unknown season,
+	RateLimitExceededError (429) for a student who reads too often while Redis is away,
 	UnavailableError (503) when neither cache nor table answer in time.
 	"""
 	return engine.call(CLASS, "get_review_session", _student(), subject=subject, limit=limit, season=season)

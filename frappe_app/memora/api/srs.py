@@ -7,6 +7,7 @@ import frappe
 from frappe import _
 
 from memora.services import engine, srs_archiver, srs_rebuild
+from memora.services.administrators import only_administrators
 from memora.services.partition_manager import PartitionManager
 from memora.services.srs_reconciliation import SRSReconciliationService
 from memora.services.srs_redis_manager import SRSRedisManager
@@ -32,7 +33,7 @@ def get_season_infrastructure(season=None, season_name=None):
 
 	Raises DoesNotExistError (404) for an unknown season.
 	"""
-	_administrators_only()
+	only_administrators()
 	season = _season(season, season_name)
 	state = {"engine_version": engine.version(), "engine_problem": engine.problem(), "can_rebuild": False}
 	if state["engine_problem"]:
@@ -57,8 +58,22 @@ def get_cache_status():
 	Returns redis_connected, is_safe_mode, memory_used_mb, total_keys and keys_by_season (schedules);
 	is_complete is False if there was no time to count all.
 	"""
-	_administrators_only()
+	only_administrators()
 	return SRSRedisManager().get_cache_status()
+
+
+@frappe.whitelist()
+def get_metrics(as_text=False):
+	"""Tell how the site is, what is wrong with it, and what this process has counted; two seconds or so.
+
+	Returns what ``memora_srs.Metrics`` has as ``snapshot`` (sites, operations) and ``readiness`` (ready,
+	problems); with ``as_text`` the text that Prometheus reads. What is counted is of the one process that
+	answers, and a bench has many: let Prometheus ask the sidecar and the native worker.
+	"""
+	only_administrators()
+	if str(as_text).lower() in ("1", "true"):
+		return engine.call("Metrics", "text")
+	return {**engine.call("Metrics", "snapshot"), **engine.call("Metrics", "readiness")}
 
 
 @frappe.whitelist(methods=["POST"])
@@ -70,7 +85,7 @@ def rebuild_season_cache(season=None, season_name=None):
 
 	Raises ValidationError (417) for a season that is archived or not cached.
 	"""
-	_administrators_only()
+	only_administrators()
 	season = _season(season, season_name)
 	enable_redis, archived_on = frappe.db.get_value(SEASON, season, ("enable_redis", "archived_on"))
 	if archived_on:
@@ -89,7 +104,7 @@ def trigger_reconciliation(sample_size=10000, season=None, season_name=None):
 	Raises ValidationError (417) for another size or an archived season, DoesNotExistError (404) for an
 	unknown one, UnavailableError (503) when Redis or MariaDB is away or another run is under way.
 	"""
-	_administrators_only()
+	only_administrators()
 	size = _sample_size(sample_size)
 	season = _season(season, season_name) if season or season_name else None
 	return SRSReconciliationService().reconcile_cache_with_database(size, season)
@@ -105,7 +120,7 @@ def archive_season(season=None, confirm=False, season_name=None):
 	Raises ValidationError (417) for an active season or without ``confirm``, ConflictError (409) when
 	something is in the way, UnavailableError (503) when a run of it is under way.
 	"""
-	_administrators_only()
+	only_administrators()
 	season = _season(season, season_name)
 	_confirmed(confirm)
 	archiver = srs_archiver.SRSArchiver()
@@ -120,7 +135,7 @@ def archive_season(season=None, confirm=False, season_name=None):
 @frappe.whitelist()
 def get_archive_status(season=None, season_name=None):
 	"""Where the archiving of a season stands; see ``SRSArchiver.get_archive_status``."""
-	_administrators_only()
+	only_administrators()
 	return srs_archiver.SRSArchiver().get_archive_status(_season(season, season_name))
 
 
@@ -132,19 +147,13 @@ def delete_eligible_archived_records(season=None, confirm=False, season_name=Non
 
 	Raises ValidationError (417) without ``confirm``.
 	"""
-	_administrators_only()
+	only_administrators()
 	name = _season(season, season_name) if season or season_name else None
 	_confirmed(confirm)
 	archiver = srs_archiver.SRSArchiver()
 	if archiver.count_eligible_records(name) > AT_ONCE:
 		return srs_archiver.start_deletion(name)
 	return {"status": "completed", **archiver.delete_eligible_records(name, confirm=True)}
-
-
-def _administrators_only():
-	"""PermissionError (403) for everybody else. Frappe's ``only_for`` lets everybody in during tests."""
-	if "System Manager" not in frappe.get_roles():
-		frappe.throw(_("Only a System Manager may do this"), exc=frappe.PermissionError)
 
 
 def _season(season, season_name):

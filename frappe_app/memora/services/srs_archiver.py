@@ -5,12 +5,9 @@ Each method is also a function of this module, for ``bench execute``. The schedu
 (``start_archive``, ``start_deletion``). Whatever stops one, the next goes on with it.
 """
 
-import hashlib
-import time
-
 import frappe
 
-from memora.services import engine
+from memora.services import engine, long_work
 from memora.services.season_argument import either_name
 
 CLASS = "SRSArchiver"
@@ -21,12 +18,6 @@ EVENT = "season_archive"
 
 # Title in the Error Log.
 TITLE = "SRSArchiver"
-
-# Seconds that a job may take. What it has not done by then, the next one goes on with.
-TIMEOUT = 6 * 3600
-
-# Seconds between two messages to Desk.
-PAUSE = 1
 
 
 class SRSArchiver:
@@ -188,61 +179,33 @@ def _enqueue_scheduled(function: str) -> None:
 
 def _enqueue(function: str, season: str | None, **kwargs) -> str:
 	"""Queue a job on ``long`` unless it is queued already; its id."""
-	job_id = f"memora_srs_{function}"
-	if season:
-		# Of characters that every RQ takes.
-		job_id += "_" + hashlib.sha1(season.encode(), usedforsecurity=False).hexdigest()[:12]
-	once = {} if frappe.__version__.startswith("14.") else {"deduplicate": True}
-	frappe.enqueue(
-		"memora.services.srs_archiver.run",
-		queue="long",
-		timeout=TIMEOUT,
-		job_id=job_id,
-		function=function,
-		kwargs=kwargs,
-		**once,
-	)
+	job_id = long_work.job_id(function, season)
+	long_work.enqueue_once("memora.services.srs_archiver.run", job_id, function=function, kwargs=kwargs)
 	return job_id
 
 
 def run(function: str, kwargs: dict) -> dict:
 	"""The job: one of the functions of this module. What goes wrong is in the Error Log."""
-	try:
+	with long_work.error_log(TITLE):
 		return getattr(SRSArchiver(), function)(**kwargs)
-	except Exception:
-		frappe.db.rollback()
-		frappe.log_error(title=TITLE, message=frappe.get_traceback())
-		frappe.db.commit()
-		raise
 
 
 def _telling(season, name, /, *args, **kwargs) -> dict:
 	"""Run long work of the engine, telling Desk."""
-	last = 0
+	desk = long_work.Desk(EVENT, season)
 
 	def tell(phase, done, total):
-		nonlocal last
-		if time.monotonic() - last >= PAUSE:
-			last = time.monotonic()
-			_publish(season, phase=phase, done=done, total=total)
+		desk.progress(phase=phase, done=done, total=total)
 
 	# An open transaction that has read the table of schedules would be in the engine's way.
 	frappe.db.commit()
 	try:
 		report = engine.call(CLASS, name, *args, progress=tell, **kwargs)
 	except Exception as e:
-		_publish(season, status="failed", error=str(e))
+		desk.says(status="failed", error=str(e))
 		raise
 	# What Frappe has cached of the season is older.
 	if season:
 		frappe.clear_document_cache("Game Subscription Season", report.get("season", season))
-	_publish(season, status="completed", report=report)
+	desk.says(status="completed", report=report)
 	return report
-
-
-def _publish(season, **message) -> None:
-	"""Tell Desk; that nobody hears is no reason to stop."""
-	try:
-		frappe.publish_realtime(EVENT, {"season": season, **message})
-	except Exception:
-		frappe.logger("memora").warning("Desk could not be told of an archiving", exc_info=True)

@@ -1,11 +1,8 @@
 """Rebuilding and clearing the cache of a season: jobs on ``long``, and what Desk hears of them."""
 
-import hashlib
-import time
-
 import frappe
 
-from memora.services import engine
+from memora.services import engine, long_work
 from memora.services.season_argument import either_name
 
 CLASS = "SRSRedisManager"
@@ -13,12 +10,6 @@ SEASON = "Game Subscription Season"
 
 # Event of Desk's realtime channel, and title in the Error Log.
 EVENT = "cache_rebuild"
-
-# Seconds that a job may take. What it has not done by then, the next one goes on with.
-TIMEOUT = 6 * 3600
-
-# Seconds between two messages to Desk.
-PAUSE = 1
 
 
 @either_name
@@ -28,7 +19,7 @@ def enqueue(season) -> dict:
 	Returns status (``started``, or ``already_running``), job_id, and estimated_records, the rows of
 	the season as MariaDB estimates.
 	"""
-	job_id = _job_id("rebuild", season)
+	job_id = long_work.job_id("rebuild", season)
 	rows = sum(p["rows"] for p in engine.call("PartitionManager", "get_partition_stats", season))
 	known = engine.call(CLASS, "get_rebuild_status", season)
 	queued = not (known and known["running"]) and _enqueue("run", job_id, season)
@@ -41,32 +32,24 @@ def enqueue(season) -> dict:
 
 def run(season) -> dict:
 	"""The job: rebuild, and tell Desk. What goes wrong is in the Error Log as ``cache_rebuild``."""
-	try:
+	with long_work.error_log(EVENT):
 		return rebuild(season)
-	except Exception:
-		frappe.db.rollback()
-		frappe.log_error(title=EVENT, message=frappe.get_traceback())
-		frappe.db.commit()
-		raise
 
 
 def rebuild(season, batch_size=1000) -> dict:
 	"""Rebuild now, in this process; see ``SRSRedisManager.rebuild_season_cache``."""
-	last = 0
+	desk = long_work.Desk(EVENT, season)
 
 	def tell(_phase, done, total):
-		nonlocal last
-		if time.monotonic() - last >= PAUSE:
-			last = time.monotonic()
-			_publish(season, done=done, total=total)
+		desk.progress(done=done, total=total)
 
 	try:
 		report = engine.call(CLASS, "rebuild_season_cache", season, batch_size, tell)
 	except Exception as e:
-		_publish(season, status="failed", error=str(e))
+		desk.says(status="failed", error=str(e))
 		raise
 	done = report["total_users"]
-	_publish(season, done=done, total=done, status=report["status"], report=report)
+	desk.says(done=done, total=done, status=report["status"], report=report)
 	return report
 
 
@@ -85,7 +68,7 @@ def switched(season) -> bool:
 	"""Queue what follows from a season's ``enable_redis`` as it is now; False if that is queued."""
 	if frappe.db.get_value(SEASON, season, "enable_redis"):
 		return enqueue(season)["status"] == "started"
-	return _enqueue("clear_if_off", _job_id("clear", season), season)
+	return _enqueue("clear_if_off", long_work.job_id("clear", season), season)
 
 
 @either_name
@@ -100,21 +83,5 @@ def clear_if_off(season) -> int:
 
 def _enqueue(function: str, job_id: str, season: str) -> bool:
 	"""Queue a job unless it is queued already; whether it was."""
-	once = {} if frappe.__version__.startswith("14.") else {"deduplicate": True}
 	method = f"memora.services.srs_rebuild.{function}"
-	job = frappe.enqueue(method, queue="long", timeout=TIMEOUT, job_id=job_id, season=season, **once)
-	return job is not None
-
-
-def _job_id(what: str, season: str) -> str:
-	"""One for each season, of characters that every RQ takes."""
-	digest = hashlib.sha1(season.encode(), usedforsecurity=False).hexdigest()
-	return f"memora_srs_{what}_{digest[:12]}"
-
-
-def _publish(season: str, **message) -> None:
-	"""Tell Desk; that nobody hears is no reason to stop."""
-	try:
-		frappe.publish_realtime(EVENT, {"season": season, **message})
-	except Exception:
-		frappe.logger("memora").warning("Desk could not be told of a rebuild", exc_info=True)
+	return long_work.enqueue_once(method, job_id, season=season) is not None

@@ -10,7 +10,7 @@ from frappe import _
 from frappe.utils import flt
 from frappe.utils.user import get_system_managers
 
-from memora.services import engine
+from memora.services import engine, long_work
 from memora.services.season_argument import either_name
 
 CLASS = "SRSReconciliationService"
@@ -69,14 +69,8 @@ def enqueue_reconciliation() -> None:
 	if what := engine.problem():
 		frappe.logger("memora").warning(what)
 		return
-	once = {} if frappe.__version__.startswith("14.") else {"deduplicate": True}
-	frappe.enqueue(
-		"memora.services.srs_reconciliation.reconcile_cache_with_database",
-		queue="long",
-		timeout=TIMEOUT,
-		job_id=JOB,
-		**once,
-	)
+	method = "memora.services.srs_reconciliation.reconcile_cache_with_database"
+	long_work.enqueue_once(method, JOB, timeout=TIMEOUT)
 
 
 def tell(report) -> int:

@@ -10,7 +10,7 @@ import frappe
 from frappe.utils import cint
 from redis.exceptions import RedisError
 
-from memora.services import engine
+from memora.services import engine, long_work
 
 # Job id on Frappe's queue: one sweep at a time waits or runs.
 JOB = "memora_srs_sweep"
@@ -34,8 +34,7 @@ def enqueue_sweep() -> None:
 	if what := engine.problem():
 		frappe.logger("memora").warning(what)
 		return
-	once = {} if frappe.__version__.startswith("14.") else {"deduplicate": True}
-	frappe.enqueue("memora.services.srs_sweeper.sweep", queue="default", timeout=TIMEOUT, job_id=JOB, **once)
+	long_work.enqueue_once("memora.services.srs_sweeper.sweep", JOB, queue="default", timeout=TIMEOUT)
 
 
 def sweep_soon() -> None:

@@ -12,6 +12,8 @@ from frappe.utils import add_days, now_datetime
 from frappe.utils.background_jobs import get_redis_conn
 from frappe.utils.password import update_password
 
+from memora.services import srs_archiver
+from memora.services.srs_redis_manager import SRSRedisManager
 from memora.tests import real_site
 
 SEASON = "SEASON-DOORS"
@@ -102,6 +104,7 @@ def clean(before=None) -> None:
 	if before:
 		show_tracebacks(before["tracebacks"])
 		set_others(before["others"], 1)
+	real_site.need_a_system_manager(*PEOPLE.values())
 	for email in PEOPLE.values():
 		real_site.remove_student(email, SEASON)
 	for season in (SEASON, ARCHIVED):
@@ -132,6 +135,30 @@ def state(player: str) -> dict:
 		"versions": {row.question_id: row.review_version for row in versions},
 		"unapplied": unapplied,
 		"jobs": waiting_jobs(),
+	}
+
+
+def effects(player: str) -> dict:
+	"""What the student's submits have done: batches in the journal; rows and reviews by question."""
+	rows = frappe.get_all(
+		"Player Memory Tracker",
+		filters={"player": player, "season": SEASON},
+		fields=["question_id", "stability"],
+	)
+	reviews = frappe.db.sql(
+		"""SELECT CONVERT(question USING utf8mb4), COUNT(*) FROM memora_srs_review_log
+		WHERE player = %s GROUP BY question""",
+		(player,),
+	)
+	batches = frappe.db.sql(
+		"""SELECT CONVERT(submission_id USING utf8mb4), applied_at IS NOT NULL FROM memora_srs_journal
+		WHERE player = %s""",
+		(player,),
+	)
+	return {
+		"rows": {row.question_id: row.stability for row in rows},
+		"reviews": dict(reviews),
+		"batches": dict(batches),
 	}
 
 
@@ -172,3 +199,71 @@ def hold_journal(held: str) -> None:
 	while file.exists() and time.monotonic() < end:
 		time.sleep(0.05)
 	frappe.db.sql("UNLOCK TABLES")
+
+
+# A season's cycle (tests/python/season_cycle.py)
+
+
+def add_rows(season: str, students: int, each: int) -> None:
+	"""Rows in bulk, as MariaDB makes them: so many students, one of them ann, of so many questions."""
+	frappe.db.sql(
+		f"""INSERT INTO `{real_site.TRACKER}` (name, creation, modified, modified_by, owner, player, season,
+		question_id, stability, next_review_date, last_review_date, review_version)
+		SELECT CONCAT('cycle-', seq), '2026-01-01', '2026-01-01', 'Administrator', 'Administrator',
+		IF(seq < {int(each)}, %s, CONCAT('cycle-', seq DIV {int(each)}, '@example.com')), %s,
+		CONCAT('Stage:', seq MOD {int(each)}), seq MOD 40 / 10,
+		'2026-01-05' + INTERVAL seq MOD {int(each)} HOUR, '2026-01-01', 1700000000000000 + seq
+		FROM seq_0_to_{int(students) * int(each) - 1}""",  # noqa: S608
+		(PEOPLE["ann"], season),
+	)
+	frappe.db.commit()
+
+
+def rows(season: str) -> dict:
+	"""Number and checksum of the season's rows, in the tracker and in the archive."""
+	fields = "name, player, question_id, stability, next_review_date, last_review_date, review_version"
+	found = {}
+	for which, table in (("tracker", real_site.TRACKER), ("archive", "tabArchived Memory Tracker")):
+		found[which] = [
+			int(value)
+			for value in frappe.db.sql(
+				f"""SELECT COUNT(*), COALESCE(SUM(CRC32(CONCAT_WS('|', {fields}))), 0)
+				FROM `{table}` WHERE season = %s""",  # noqa: S608
+				(season,),
+			)[0]
+		]
+	return found
+
+
+def tables() -> dict[str, str]:
+	"""The definition of each of our tables, as MariaDB has it."""
+	doctypes = frappe.get_all("DocType", {"module": "Memora", "issingle": 0, "is_virtual": 0}, pluck="name")
+	native = [name for (name,) in frappe.db.sql(r"SHOW TABLES LIKE 'memora\_srs\_%%'")]
+	names = [*(f"tab{doctype}" for doctype in doctypes), *native]
+	return {name: frappe.db.sql(f"SHOW CREATE TABLE `{name}`")[0][1] for name in names}
+
+
+def make_seasons(names: list[str]) -> None:
+	"""Seasons that are not active."""
+	for name in names:
+		forget_season(name)
+		real_site.make_season(name)
+
+
+def set_up(done: int) -> int:
+	"""Whether the site's setup wizard is done, without which Desk shows nothing else; what was so before."""
+	before = frappe.db.get_single_value("System Settings", "setup_complete")
+	frappe.db.set_single_value("System Settings", "setup_complete", done)
+	frappe.db.commit()
+	frappe.clear_cache()
+	return int(before or 0)
+
+
+def forget_season(season: str) -> None:
+	"""Remove a season, wherever its rows are."""
+	if not frappe.db.exists(real_site.SEASON, season):
+		return
+	if srs_archiver.get_archive_status(season)["state"] not in ("active", "inactive"):
+		srs_archiver.restore_season(season)
+	SRSRedisManager().clear_season_cache(season)
+	real_site.remove_season(season)

@@ -15,7 +15,7 @@ ACTIONS = (
 	"archive_season",
 	"delete_eligible_archived_records",
 )
-LOOKS = ("get_season_infrastructure", "get_cache_status", "get_archive_status")
+LOOKS = ("get_season_infrastructure", "get_cache_status", "get_archive_status", "get_metrics")
 
 
 class TestAdministration(MemoraTestCase):
@@ -74,6 +74,14 @@ class TestAdministration(MemoraTestCase):
 		self.assertIs(status["is_safe_mode"], False)
 		self.assertGreater(status["memory_used_mb"], 0)
 		self.assertEqual(status["total_keys"], sum(status["keys_by_season"].values()))
+
+	def test_how_the_site_is(self):
+		metrics = srs.get_metrics()
+		self.assertEqual([site["site"] for site in metrics["sites"]], [frappe.local.site])
+		self.assertIs(metrics["sites"][0]["mariadb_answers"], True)
+		self.assertIs(metrics["ready"], True, metrics["problems"])
+		text = srs.get_metrics(as_text="1")
+		self.assertIn(f'memora_srs_safe_mode_active{{site="{frappe.local.site}"}} 0', text)
 
 	def test_a_rebuild_is_queued_once(self):
 		with patch("frappe.enqueue") as enqueue:

@@ -68,6 +68,7 @@ FUNCTIONS = {
 	"memora.api.reviews.get_active_season": [],
 	"memora.api.reviews.get_reviews_safe_mode": ["user", "season", "subject", "limit"],
 	"memora.api.srs.get_cache_status": [],
+	"memora.api.srs.get_metrics": ["as_text"],
 	"memora.api.srs.rebuild_season_cache": ["season", "season_name"],
 	"memora.api.srs.trigger_reconciliation": ["sample_size", "season", "season_name"],
 	"memora.api.srs.archive_season": ["season", "confirm", "season_name"],

@@ -12,6 +12,7 @@ from frappe.model.document import Document
 from frappe.utils import cint, convert_utc_to_system_timezone
 
 from memora.services import srs_journal, srs_sweeper
+from memora.services.administrators import only_administrators
 
 DOCTYPE = "SRS Journal Entry"
 
@@ -27,7 +28,7 @@ class SRSJournalEntry(Document):
 
 	def load_from_db(self):
 		"""Read the row, with its answers."""
-		_administrators_only()
+		only_administrators()
 		submission_id, player = _key(self.name)
 		row = srs_journal.journal_show(player, submission_id)
 		super(Document, self).__init__(_shown(row))
@@ -35,7 +36,7 @@ class SRSJournalEntry(Document):
 	@staticmethod
 	def get_list(args):
 		"""Rows as the list view asks for them, unapplied ones oldest first."""
-		_administrators_only()
+		only_administrators()
 		args = frappe._dict(args)
 		start = cint(args.start or args.limit_start)
 		wanted = cint(args.page_length or args.limit_page_length) or 20
@@ -52,7 +53,7 @@ class SRSJournalEntry(Document):
 	@staticmethod
 	def get_count(args):
 		"""How many rows the list has in all."""
-		_administrators_only()
+		only_administrators()
 		return srs_journal.journal_count(**_which(frappe._dict(args).filters))
 
 	@staticmethod
@@ -92,7 +93,7 @@ def dismiss(names):
 
 
 def _change(change, names):
-	_administrators_only()
+	only_administrators()
 	names = json.loads(names) if isinstance(names, str) and names.startswith("[") else names
 	names = [names] if isinstance(names, str) else names
 	changed = 0
@@ -103,12 +104,6 @@ def _change(change, names):
 		for _player, submission_id, why in done["skipped"]:
 			frappe.msgprint(f"{submission_id}: {why}")
 	return changed
-
-
-def _administrators_only():
-	"""PermissionError (403) for everybody else. Frappe's ``only_for`` lets everybody in during tests."""
-	if "System Manager" not in frappe.get_roles():
-		frappe.throw(_("Only a System Manager may do this"), exc=frappe.PermissionError)
 
 
 def _key(name):
