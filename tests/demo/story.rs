@@ -109,7 +109,8 @@ pub(crate) fn invite(stage: &Stage) {
          curl -s -X POST 'http://{address}{SUBMIT}' -H 'Host: {site}' \\\n  \
            -H 'Authorization: {token}' -H 'Content-Type: application/json' \\\n  \
            -d '{{\"responses\": [{{\"question_id\": \"STAGE-002:0\", \"quality\": 5, \"response_time_ms\": 1800}}]}}'\n\n\
-         export SITE={site} SITES_PATH={}   # for the Python of README.md\n\n\
+         export SITE={site} SITES_PATH={}   # for the Python of README.md\n\
+         export URL=http://{address} TOKEN='{token}'   # for docs/API.md\n\n\
          mariadb --socket={} -u root {}\n",
         stage.site.sites_path.display(),
         stage.site.mariadb.socket().display(),

@@ -51,6 +51,11 @@ impl Http {
         }
     }
 
+    /// Where it asks.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A GET, to be refined and sent.
     pub fn get(&self, path: &str) -> Call<'_> {
         self.request(Method::GET, path)

@@ -8,6 +8,7 @@
 //! | [`questions`] | seasons and tracked questions |
 //! | [`crowd`] | thousands of students and millions of questions, quickly |
 //! | [`programs`] | `memora-srs` as processes: sidecar, worker, commands |
+//! | [`nginx`] | nginx in front of a sidecar, configured by `memora-srs setup` |
 //! | [`http`] | an HTTP client that hides nothing |
 //! | [`count`] | what Redis and MariaDB were asked, counted on the server |
 //! | [`proxy`] | delays, cuts and black holes between client and server |
@@ -32,11 +33,13 @@
 //! The verbs of a site panic when they fail, naming what failed: in a test that is the
 //! clearest report.
 
+mod alarm;
 pub mod count;
 pub mod crowd;
 pub mod disk;
 pub mod http;
 pub mod load;
+pub mod nginx;
 pub mod people;
 pub mod process;
 pub mod programs;

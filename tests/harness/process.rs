@@ -51,16 +51,26 @@ impl Process {
     ///
     /// # Errors
     /// If the program cannot be started.
-    pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
+    pub fn start(name: &str, command: Command, log: &Path) -> Result<Self> {
+        Self::start_with_input(name, command, log, Stdio::null())
+    }
+
+    /// As [`Self::start`], with this as its standard input: a socket, say, to inherit.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_input(
+        name: &str,
+        mut command: Command,
+        log: &Path,
+        input: Stdio,
+    ) -> Result<Self> {
         let out = File::options()
             .create(true)
             .append(true)
             .open(log)
             .with_context(|| format!("opening {}", log.display()))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(out);
+        command.stdin(input).stdout(out.try_clone()?).stderr(out);
         let child = spawn(command).with_context(|| format!("starting {name}"))?;
         let id = child.id();
         lock(&RUNNING).push(id);
@@ -235,9 +245,9 @@ pub fn find_program(names: &[&str], package: &str) -> Result<PathBuf> {
 
 fn spawn(mut command: Command) -> Result<Child> {
     let parent = std::process::id();
-    // SAFETY: between fork and exec only async-signal-safe functions may run; prctl,
-    // getppid and _exit are.
     #[expect(unsafe_code, reason = "the kernel is asked in the child, before exec")]
+    // SAFETY: between fork and exec only async-signal-safe functions may run; prctl,
+    // getppid, signal and _exit are.
     unsafe {
         command.pre_exec(move || {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
@@ -246,6 +256,11 @@ fn spawn(mut command: Command) -> Result<Child> {
             // The parent may have died before the kernel was asked.
             if u32::try_from(libc::getppid()) != Ok(parent) {
                 libc::_exit(1);
+            }
+            // Whoever runs the tests with nohup, or in the background, ignores these, and
+            // what is ignored stays so across exec: tests are to see what programs do.
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+                libc::signal(signal, libc::SIG_DFL);
             }
             Ok(())
         });
@@ -266,8 +281,8 @@ pub(crate) fn kill_all() {
         send_signal(id, libc::SIGKILL);
         // Its files go next: wait until it has let go of them.
         let mut status = 0;
-        // SAFETY: waits for a child of ours; `status` outlives the call.
         #[expect(unsafe_code, reason = "the Child is owned elsewhere by now")]
+        // SAFETY: waits for a child of ours; `status` outlives the call.
         unsafe {
             libc::waitpid(id.cast_signed(), &raw mut status, 0);
         }
@@ -279,9 +294,9 @@ fn forget(id: u32) {
 }
 
 fn send_signal(id: u32, signal: i32) {
+    #[expect(unsafe_code, reason = "std can only send SIGKILL")]
     // SAFETY: kill has no memory effects; `id` is a child that was not waited for, so
     // the number still belongs to it.
-    #[expect(unsafe_code, reason = "std can only send SIGKILL")]
     unsafe {
         libc::kill(id.cast_signed(), signal);
     }
@@ -289,11 +304,11 @@ fn send_signal(id: u32, signal: i32) {
 
 /// Takes the lock of an open file, if nobody has it. Ends when the file is closed.
 pub(crate) fn try_lock(file: &File) -> io::Result<()> {
-    // SAFETY: flock has no memory effects; the descriptor is open while `file` lives.
     #[expect(
         unsafe_code,
         reason = "File::try_lock is newer than our oldest compiler"
     )]
+    // SAFETY: flock has no memory effects; the descriptor is open while `file` lives.
     let failed = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0;
     if failed {
         return Err(io::Error::last_os_error());
@@ -303,11 +318,11 @@ pub(crate) fn try_lock(file: &File) -> io::Result<()> {
 
 /// Has `action` called when this process ends in an orderly way.
 pub(crate) fn at_exit(action: extern "C" fn()) {
-    // SAFETY: `action` is a plain function that lives as long as the program.
     #[expect(
         unsafe_code,
         reason = "statics are not dropped at the end of a process"
     )]
+    // SAFETY: `action` is a plain function that lives as long as the program.
     unsafe {
         libc::atexit(action);
     }
@@ -323,8 +338,8 @@ pub fn allow_open_files(wanted: u64) -> Result<()> {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: getrlimit writes to `limit`, which outlives the call.
     #[expect(unsafe_code, reason = "std does not tell limits")]
+    // SAFETY: getrlimit writes to `limit`, which outlives the call.
     let failed = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0;
     if failed {
         return Err(io::Error::last_os_error()).context("asking for the limit of open files");
@@ -336,8 +351,8 @@ pub fn allow_open_files(wanted: u64) -> Result<()> {
     limit.rlim_cur = wanted;
     // Only root may raise the hard limit.
     limit.rlim_max = hard.max(wanted);
-    // SAFETY: setrlimit reads `limit`, which outlives the call.
     #[expect(unsafe_code, reason = "std does not change limits")]
+    // SAFETY: setrlimit reads `limit`, which outlives the call.
     let failed = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0;
     if failed {
         let error = io::Error::last_os_error();
@@ -350,8 +365,8 @@ pub fn allow_open_files(wanted: u64) -> Result<()> {
 }
 
 pub(crate) fn is_root() -> bool {
-    // SAFETY: geteuid cannot fail and has no memory effects.
     #[expect(unsafe_code, reason = "std does not tell the user id")]
+    // SAFETY: geteuid cannot fail and has no memory effects.
     unsafe {
         libc::geteuid() == 0
     }

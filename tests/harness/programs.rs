@@ -4,9 +4,10 @@
 //! failpoints by this package, so that cargo builds it before it runs these tests and it
 //! is never older than they are.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
@@ -120,10 +121,31 @@ impl Sidecar {
     /// If it does not start.
     pub async fn start_with(site: &TestSite, start: &Start) -> Result<Self> {
         let mut command = start.command("serve", site)?;
-        command.args(["--bind", "127.0.0.1:0"]);
+        if !start.args.iter().any(|arg| arg == "--bind") {
+            command.args(["--bind", "127.0.0.1:0"]);
+        }
+        Self::listening(command, Stdio::null()).await
+    }
+
+    /// Starts one on a socket that somebody else holds, handed over as systemd hands it.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn start_on(site: &TestSite, socket: &TcpListener) -> Result<Self> {
+        let serve = Start::default().command("serve", site)?;
+        let mut command = Command::new("sh");
+        // Descriptor 3 is where handed sockets begin; the process must be the one named.
+        let script = "exec 3<&0; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
+        command.args(["-c", script]).arg(serve.get_program());
+        command.args(serve.get_args());
+        let socket = Stdio::from(OwnedFd::from(socket.try_clone()?));
+        Self::listening(command, socket).await
+    }
+
+    async fn listening(command: Command, input: Stdio) -> Result<Self> {
         let log = scratch::new_dir("serve")?.join("log");
         blocking(move || {
-            let process = Process::start("memora-srs serve", command, &log)?;
+            let process = Process::start_with_input("memora-srs serve", command, &log, input)?;
             // It says on which port it listens, once it does.
             let mut address = None;
             process.wait_until(PATIENCE, || {

@@ -31,6 +31,8 @@ pub struct TestSite {
     pub sites_path: PathBuf,
     /// The database's name, which is also its user and Frappe's prefix in Redis.
     pub db_name: String,
+    /// That user's password.
+    pub db_password: String,
     /// Connections to the database, as the site's own user.
     pub db: Pool,
     /// The server with the database.
@@ -47,7 +49,6 @@ pub struct TestSite {
     pub bench_id: String,
     frappe: FrappeVersion,
     bench: PathBuf,
-    db_password: String,
 }
 
 /// What a site is to be like; see [`TestSite::builder`].

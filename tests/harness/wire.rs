@@ -14,8 +14,9 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
+use crate::alarm::Alarm;
 use crate::load::Latencies;
 
 /// The longest that an answer is waited for.
@@ -98,12 +99,10 @@ pub async fn paced(
         for (c, mut connection) in opened.into_iter().enumerate() {
             let requests = requests.clone();
             tasks.spawn(async move {
-                let mut micros = Vec::new();
+                let (mut micros, mut alarm) = (Vec::new(), Alarm::new()?);
                 for (n, planned) in (c..total).step_by(connections).enumerate() {
                     let planned = start + Duration::from_secs_f64(planned as f64 / rate);
-                    if planned > Instant::now() {
-                        sleep_until(planned).await;
-                    }
+                    alarm.until(planned).await?;
                     connection.ask(&requests(c, n as u64)).await?;
                     micros.push(planned.elapsed().as_micros() as u64);
                 }

@@ -59,14 +59,15 @@ async fn main() -> Result<()> {
     let mut sites = Vec::new();
     while let Some(line) = lines.next_line().await? {
         let wanted: Wanted = serde_json::from_str(&line).context("a line of standard input")?;
-        let site = build(wanted).await?;
-        writeln!(std::io::stdout(), "{}", describe(&site))?;
+        let (site, tokens) = build(wanted).await?;
+        writeln!(std::io::stdout(), "{}", describe(&site, tokens))?;
         sites.push(site);
     }
     Ok(())
 }
 
-async fn build(wanted: Wanted) -> Result<TestSite> {
+/// The site, and the `Authorization` header of each student.
+async fn build(wanted: Wanted) -> Result<(TestSite, Map<String, Value>)> {
     let mut builder = TestSite::builder();
     if wanted.unmigrated {
         builder = builder.unmigrated();
@@ -85,16 +86,18 @@ async fn build(wanted: Wanted) -> Result<TestSite> {
     if !season.is_empty() {
         site.add_season(season).await;
     }
+    let mut tokens = Map::new();
     for student in wanted.students {
-        site.add_student(&student.name).await;
+        let token = site.add_student(&student.name).await.token();
+        tokens.insert(student.name.clone(), token.into());
         let due = Due::First(student.due);
         site.add_questions(&student.name, season, student.questions, due)
             .await;
     }
-    Ok(site)
+    Ok((site, tokens))
 }
 
-fn describe(site: &TestSite) -> Value {
+fn describe(site: &TestSite, tokens: Map<String, Value>) -> Value {
     json!({
         "site": site.name,
         "sites_path": site.sites_path,
@@ -103,5 +106,6 @@ fn describe(site: &TestSite) -> Value {
         "cache": {"url": site.cache.url(), "pid": site.cache.server.pid()},
         "queue": {"url": site.queue.url(), "pid": site.queue.server.pid()},
         "bench_id": site.bench_id,
+        "tokens": tokens,
     })
 }

@@ -50,13 +50,16 @@ pub async fn shared() -> Result<&'static Shared> {
 
 /// A port that nobody listens on at the moment. Another process may take it before it
 /// is used, so whoever uses it tries again with another.
-fn free_port() -> Result<u16> {
+///
+/// # Errors
+/// If there is none.
+pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a port")?;
     Ok(listener.local_addr()?.port())
 }
 
 /// Tries `start` a few times, each time with another free port.
-fn on_free_port<T>(mut start: impl FnMut(u16) -> Result<T>) -> Result<T> {
+pub(crate) fn on_free_port<T>(mut start: impl FnMut(u16) -> Result<T>) -> Result<T> {
     let mut last = None;
     for _ in 0..3 {
         match start(free_port()?) {

@@ -1,5 +1,4 @@
-//! How long things took: the journal's age (P10), and the way through an outage of the
-//! cache (P5).
+//! How long things took: the journal's age, and the way through an outage of the cache.
 
 use super::evidence::{Evidence, Fault, Hit, Micros, Outcome, SECOND};
 
