@@ -8,7 +8,7 @@ use memora_tests::Due;
 use memora_tests::questions::question_id;
 
 use crate::story::{
-    SEASON, ann, apply_all, count, forget, read, row, site_with, submit, waiting, warm,
+    ANN, SEASON, ann, apply_all, count, forget, read, row, site_with, submit, waiting, warm,
 };
 
 #[tokio::test]
@@ -81,11 +81,13 @@ async fn a_tie_of_versions_goes_to_the_later_due_time_then_the_higher_stability(
         submission: SubmissionId::parse("id", "a").unwrap(),
     };
     let zone = site.zone(UtcMicros::now()).await.unwrap();
-    for (label, due, stability, wins) in [
-        ("earlier", -60, 4.0, false),
-        ("same", 0, 0.5, false),
-        ("later", 60, 0.5, true),
-        ("same", 0, 3.9, true),
+    for (label, newer, due, stability, wins) in [
+        ("earlier", 0, -60, 4.0, false),
+        ("same", 0, 0, 0.5, false),
+        ("later", 0, 60, 0.5, true),
+        ("same", 0, 0, 3.9, true),
+        ("older", -1, 120, 4.0, false),
+        ("newer", 1, -60, 0.5, true),
     ] {
         let found = memora_core::store::journal::find(&site.db, &key)
             .await
@@ -102,6 +104,7 @@ async fn a_tie_of_versions_goes_to_the_later_due_time_then_the_higher_stability(
         let new_due = zone.to_utc(due_now).plus_seconds(due);
         tie.key.submission = SubmissionId::parse("id", &format!("{label}-{wins}-{due}")).unwrap();
         tie.batch.items[0].due_us = new_due.0;
+        tie.batch.items[0].review_version += newer;
         tie.batch.items[0].new_stability = stability;
         let work = Work {
             key: tie.key.clone(),
@@ -128,6 +131,29 @@ async fn a_tie_of_versions_goes_to_the_later_due_time_then_the_higher_stability(
             );
         }
     }
+
+    // A row of old that has no due time defends nothing.
+    test.exec(
+        "UPDATE `tabPlayer Memory Tracker` SET next_review_date = NULL",
+        (),
+    )
+    .await;
+    let version = "SELECT review_version FROM `tabPlayer Memory Tracker`";
+    let mut tie = memora_core::store::journal::find(&site.db, &key)
+        .await
+        .unwrap()
+        .unwrap();
+    tie.key.submission = SubmissionId::parse("id", "to-none").unwrap();
+    tie.batch.items[0].review_version = test.query_one(version, ()).await.unwrap();
+    let work = Work {
+        key: tie.key.clone(),
+        job_id: None,
+        submission: Some(tie),
+    };
+    let done = apply::apply(&site, &[work], "test").await.remove(0);
+    done.unwrap();
+    let with = "SELECT COUNT(*) FROM `tabPlayer Memory Tracker` WHERE next_review_date IS NOT NULL";
+    assert_eq!(count(&test, with).await, 1);
 }
 
 #[tokio::test]
@@ -197,28 +223,40 @@ async fn a_crash_before_the_commit_changes_nothing_and_after_it_everything() {
 async fn a_colliding_row_name_never_changes_another_students_row() {
     let test = site_with(3, 3).await;
     let site = test.site().await;
-    test.add_questions("eve@example.com", SEASON, 1, Due::All)
-        .await;
-    submit(&site, "a", &["NEW:1"]).await;
-    // Every name collides with Eve's row: the guard is all that protects it.
-    test.exec(
-        "UPDATE `tabPlayer Memory Tracker` SET name = 'same' WHERE player = 'eve@example.com'",
-        (),
-    )
-    .await;
+    let eve = "eve@example.com";
+    test.add_questions(eve, SEASON, 1, Due::All).await;
     test.exec(
         "CREATE TRIGGER collide BEFORE INSERT ON `tabPlayer Memory Tracker` \
          FOR EACH ROW SET NEW.name = 'same'",
         (),
     )
     .await;
-    apply_all(&test, &site).await;
-    let eve: Vec<(String, String, i64)> = test
-        .query(
-            "SELECT player, question_id, review_version FROM `tabPlayer Memory Tracker` \
-             WHERE name = 'same'",
-            (),
+    // Every name collides with this row: the guard is all that protects it.
+    for (whose, question) in [
+        (eve, question_id(0)),
+        (eve, "NEW:1".to_owned()),
+        (ANN, question_id(2)),
+    ] {
+        let free = "UPDATE `tabPlayer Memory Tracker` \
+                    SET name = CONCAT(player, question_id) WHERE name = 'same'";
+        test.exec(free, ()).await;
+        let same = "UPDATE `tabPlayer Memory Tracker` SET name = 'same', question_id = ? \
+                    WHERE player = ? AND (question_id = ? OR player = 'eve@example.com')";
+        test.exec(same, (&question, whose, &question)).await;
+        submit(
+            &site,
+            &format!("s-{whose}-{}", question.len()).replace(['@', '.'], "-"),
+            &["NEW:1"],
         )
         .await;
-    assert_eq!(eve, [("eve@example.com".to_owned(), question_id(0), 0)]);
+        apply_all(&test, &site).await;
+        let row: Vec<(String, String, i64)> = test
+            .query(
+                "SELECT player, question_id, review_version FROM `tabPlayer Memory Tracker` \
+                 WHERE name = 'same'",
+                (),
+            )
+            .await;
+        assert_eq!(row, [(whose.to_owned(), question, 0)]);
+    }
 }

@@ -8,6 +8,7 @@
 //! | `cells` | one line of the table: what is answered, and what is there afterwards |
 //! | `full_disk` | the spool's disk filled by submits, and with room again |
 //! | `raw` | answers whose state before could not be had in time |
+//! | `renewed` | a queue that comes back with nothing while there are submits without a row |
 //! | `servers` | what can be done to the servers |
 //! | `started` | processes that know nothing yet of what has no row |
 //! | `survivors` | submits whose process died before they had a row |
@@ -17,6 +18,7 @@ mod attempts;
 mod cells;
 mod full_disk;
 mod raw;
+mod renewed;
 mod servers;
 mod started;
 mod survivors;

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use crate::story::{ANN, SEASON, answers, apply_all, count, read, site_with, submit, try_submit};
 
+mod done;
+
 fn states(states: &[State]) -> Filter {
     Filter {
         states: states.to_vec(),

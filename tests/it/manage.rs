@@ -6,7 +6,7 @@ use std::time::Duration;
 use memora_core::ErrorKind;
 use memora_core::services::{partitions, schema};
 use memora_core::types::UtcMicros;
-use memora_tests::{Due, TestSite};
+use memora_tests::{Due, TestSite, wait};
 use mysql_async::TxOpts;
 use mysql_async::prelude::Queryable;
 use tokio::time::Instant;
@@ -64,6 +64,37 @@ async fn a_season_gets_one_partition_in_its_own_spelling() {
     assert_eq!(stats[0].season.as_deref(), Some("SEASON-X"));
     assert_eq!(stats[0].rows, 50);
     assert!(stats[0].data_bytes > 0 && stats[0].index_bytes > 0);
+}
+
+#[tokio::test]
+async fn a_table_being_changed_does_not_pass_for_one_without_partitions() {
+    let test = TestSite::new().await;
+    let site = test.site().await;
+    test.exec("CREATE TABLE zz_held (n INT) ENGINE=InnoDB", ())
+        .await;
+    let mut holder = test.db.get_conn().await.unwrap();
+    let mut tx = holder.start_transaction(TxOpts::new()).await.unwrap();
+    tx.query_drop("SELECT * FROM zz_held").await.unwrap();
+    // Locks the tracker exclusively, then waits for whoever reads the other table.
+    let renaming = tokio::spawn({
+        let mut conn = test.db.get_conn().await.unwrap();
+        let names = format!("`{TRACKER}` TO zz_away, zz_away TO `{TRACKER}`, zz_held TO zz_free");
+        async move { conn.query_drop(format!("RENAME TABLE {names}")).await }
+    });
+    let waits = "SELECT COUNT(*) FROM information_schema.processlist \
+                 WHERE info LIKE 'RENAME TABLE%' AND state LIKE 'Waiting for table metadata%'";
+    wait::until("the tracker is locked", || async {
+        let waiting: Option<u64> = test.query_one(waits, ()).await;
+        (waiting == Some(1)).then_some(())
+    })
+    .await;
+    // A look gives up after a second, and finds nothing.
+    let exists = partitions::exists(&site, "SEASON-DEFAULT");
+    let told = tokio::time::timeout(Duration::from_secs(3), exists).await;
+    assert!(told.is_err(), "{told:?}");
+    tx.rollback().await.unwrap();
+    renaming.await.unwrap().unwrap();
+    assert!(partitions::exists(&site, "SEASON-DEFAULT").await.unwrap());
 }
 
 #[tokio::test]

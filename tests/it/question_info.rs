@@ -16,6 +16,8 @@ use crate::story::{
     ANN, SEASON, ann, apply_all, forget, furnish, row, season, site_with, submit, warm, warm_with,
 };
 
+mod cached;
+
 fn info(entries: &[(&str, Option<&str>, Option<&str>)]) -> HashMap<String, Info> {
     let owned = |name: Option<&str>| name.map(str::to_owned);
     entries

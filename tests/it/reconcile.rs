@@ -17,6 +17,7 @@ use crate::story::{
     ANN, SEASON, ann, apply_all, furnish, is_complete, season, site_with, submit, warm, warm_with,
 };
 
+mod compare_and_set;
 mod in_between;
 mod servers;
 
@@ -306,6 +307,23 @@ async fn a_subjects_schedule_that_is_wrong_is_dropped() {
         assert!(!is_complete(&site, Some("Physics")).await);
         assert!(is_complete(&site, None).await, "the others stay");
     }
+}
+
+/// Redis has evicted it: whoever asks for the subject has it made anew.
+#[tokio::test]
+async fn a_subjects_schedule_that_is_gone_is_no_discrepancy() {
+    let test = site_with(60, 30).await;
+    let site = test.site().await;
+    warm_with(&site, &["Physics"]).await;
+    let mut redis = redis(&test).await;
+    let gone: i64 = redis::cmd("DEL")
+        .arg(site.cache.keys(&ann(), &season()).subject("Physics"))
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert_eq!(gone, 1);
+    let report = run(&site, &full()).await;
+    assert_eq!(report.discrepancies_found, 0, "{report:?}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::path::Path;
 use chrono::TimeDelta;
 use memora_core::queue::{DirtyList, Mark, Producer, QueueWorker, Whose, WorkerOptions};
 use memora_core::schedule_cache::Published;
-use memora_core::services::{question_info, reconcile, safe_mode, schedule};
+use memora_core::services::{check, question_info, reconcile, safe_mode, schedule, status};
 use memora_core::types::UtcMicros;
 use memora_tests::count::{By, RedisCounter};
 use memora_tests::questions::question_id;
@@ -244,6 +244,10 @@ async fn play(test: &TestSite) {
     jobs(test).await;
     limits(test).await;
     compared(test).await;
+    let site = test.site().await;
+    status::look(&site).await;
+    let checked = check::run(&site, &|_| {}, std::future::pending()).await;
+    assert!(checked.passed, "{checked:#?}");
 }
 
 /// A cache that lacks a question, and has one under a wrong subject.

@@ -211,7 +211,8 @@ pub(crate) fn submission(player: &str, submission: &str) -> Submission {
         &mut data,
         memora_core::queue::EXECUTE_JOB,
         &job_kwargs(SITE, &call),
-    );
+    )
+    .unwrap();
     PersistCall::from_data("id", &data, None)
         .unwrap()
         .submission()

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use memora_core::pickle;
 use memora_core::queue::NOTICE_METHOD;
-use memora_core::services::Site;
 use memora_core::services::read::{ReviewRequest, get_review_session};
 use memora_core::services::safe_mode;
 use memora_core::services::sweep::sweep;
+use memora_core::services::{Site, Sites};
 use memora_core::types::{Player, UtcMicros};
 use memora_tests::{Due, TestSite, wait};
 use serde_json::{Value, json};
@@ -144,6 +144,51 @@ async fn one_notice_when_it_begins_and_one_when_it_ends() {
     assert!(told[1]["ended_at"].as_str() > told[1]["began_at"].as_str());
     let status = safe_mode::status(&one).await;
     assert!(!status.active && status.last.is_some());
+}
+
+#[tokio::test]
+async fn a_process_whose_configuration_changes_meanwhile_notices_the_end() {
+    let test = site().await;
+    let sites = Sites::new(&test.sites_path);
+    let before = sites.get(&test.name).await.unwrap();
+    read(&before).await;
+    test.cache.server.kill();
+    wait::until("the outage is noted", || async {
+        assert!(read(&before).await);
+        let status = safe_mode::status(&before).await;
+        status.since.is_some().then_some(())
+    })
+    .await;
+    test.set_config("srs_max_questions", json!(7));
+    let after = wait::until("the site is open anew", || async {
+        let site = sites.get(&test.name).await.unwrap();
+        (!Arc::ptr_eq(&site, &before)).then_some(site)
+    })
+    .await;
+    drop(before);
+    // Before the new one has read anything without the cache.
+    test.cache.server.start_again().await;
+    until_over(&[&after]).await;
+    assert_eq!(events(&notices(&test).await), ["began", "ended"]);
+}
+
+#[tokio::test]
+async fn a_host_whose_file_was_removed_is_the_same_host() {
+    let test = site().await;
+    let one = process(&test, &test.sites_path);
+    read(&one).await;
+    test.cache.server.kill();
+    wait::until("administrators are told", || async {
+        assert!(read(&one).await);
+        (!notices(&test).await.is_empty()).then_some(())
+    })
+    .await;
+    let file = safe_mode::status(&one).await.counters.unwrap();
+    std::fs::remove_file(file).unwrap();
+    assert!(read(&one).await);
+    test.cache.server.start_again().await;
+    until_over(&[&one]).await;
+    assert_eq!(events(&notices(&test).await), ["began", "ended"]);
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ use crate::story::{
     submit, warm,
 };
 
+mod evicted;
+
 fn owner() -> Owner {
     Owner::new(ANN, SEASON).unwrap()
 }

@@ -4,17 +4,19 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use memora_core::failpoint;
-use memora_sidecar::server::Options;
+use memora_core::services::Sites;
+use memora_sidecar::server::{self, Options};
 use memora_tests::programs::{self, Start};
 use memora_tests::wait::PATIENCE;
 use memora_tests::{Http, Sidecar, Student, TestSite, scratch};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::served::Served;
 
@@ -152,6 +154,31 @@ async fn stopping_drains() {
         .await
         .expect("the server stops once it has answered")
         .unwrap();
+}
+
+/// Whoever has connected by then is answered, though nobody has accepted the connection yet and
+/// the request comes later: on a port that several listen to, what waits for one is lost with it.
+#[tokio::test]
+async fn who_waits_to_be_accepted_when_it_stops_is_answered() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let sites = Arc::new(Sites::new(scratch::new_dir("sites").unwrap()));
+    let mut early = TcpStream::connect(address).await.unwrap();
+    let mut late = TcpStream::connect(address).await.unwrap();
+    let ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    early.write_all(ask).await.unwrap();
+    // It stops before it accepts anything.
+    let stopped = async {};
+    let server = server::run(listener, sites, Options::default(), stopped);
+    let asking = async {
+        let first = read_until(&mut early, "}").await;
+        late.write_all(ask).await.unwrap();
+        [first, read_until(&mut late, "}").await]
+    };
+    let ((), answers) = tokio::join!(server, asking);
+    for answer in answers {
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `submit_review_session`: durable, once, and visible at once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use memora_core::ErrorKind;
 use memora_core::batch::Door;
@@ -8,13 +8,18 @@ use memora_core::schedule_cache::{Known, Lookup};
 use memora_core::services::submit::{SubmitRequest, submit_review_session};
 use memora_core::types::UtcMicros;
 use memora_tests::questions::question_id;
-use memora_tests::{Due, TestSite};
+use memora_tests::{Due, TestSite, wait};
+use redis::AsyncCommands;
 use serde_json::json;
 
 use crate::story::{
     ANN, SEASON, ann, answers, apply_all, count, forget, furnish, ids, read, row, season,
     site_with, submit, try_submit, warm,
 };
+
+/// Bytes of a record of the details, and records that a bucket may have.
+const RECORD: usize = 34;
+const OVERFULL: usize = 32;
 
 #[tokio::test]
 async fn the_next_read_shows_the_new_schedule_from_any_process() {
@@ -190,6 +195,48 @@ async fn new_questions_are_taken_within_limits_and_never_bring_a_subject() {
         count(&test, "SELECT COUNT(*) FROM memora_srs_journal").await,
         2
     );
+}
+
+/// Token and number of the buckets that the details are dealt into, and the records in the
+/// fullest.
+async fn dealt(test: &TestSite) -> (String, usize, usize) {
+    let mut redis = test.cache.connection().await;
+    let key = test.site().await.cache.keys(&ann(), &season()).details();
+    let mut fields: HashMap<String, Vec<u8>> = redis.hgetall(key).await.unwrap();
+    let meta = String::from_utf8(fields.remove("m").unwrap()).unwrap();
+    let (token, buckets) = meta.split_once(':').unwrap();
+    let records = fields.iter().filter(|(name, _)| name.starts_with('b'));
+    let fullest = records.map(|(_, records)| records.len() / RECORD).max();
+    (token.to_owned(), buckets.parse().unwrap(), fullest.unwrap())
+}
+
+/// A record is looked for in all of its bucket: a schedule that grows by much must not stay as
+/// it was dealt.
+#[tokio::test]
+async fn a_schedule_that_grew_is_dealt_anew() {
+    let test = site_with(5, 5).await;
+    let site = test.site().await;
+    warm(&site).await;
+    let (first, buckets, _) = dealt(&test).await;
+    assert_eq!(buckets, 16);
+    let new: Vec<String> = (0..800).map(|n| format!("NEW:{n}")).collect();
+    let mut submits = 0;
+    for ids in new.chunks(50) {
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        submit(&site, &format!("s-{submits}"), &ids).await;
+        submits += 1;
+        let (token, _, fullest) = dealt(&test).await;
+        if token != first || fullest > OVERFULL {
+            break;
+        }
+    }
+    // The ids are what they are: after the eighth one bucket is just full.
+    assert_eq!(submits, 9);
+    wait::until("the details are dealt anew", async || {
+        let (token, buckets, fullest) = dealt(&test).await;
+        (token != first && buckets > 30 && fullest <= OVERFULL).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

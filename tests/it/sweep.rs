@@ -11,13 +11,16 @@ use memora_core::services::persist::{JobOptions, persist_review_batch};
 use memora_core::services::sweep::{patrol, sweep};
 use memora_core::store::apply::Work;
 use memora_core::types::{SubmissionId, UtcMicros};
+use memora_tests::programs::Start;
 use memora_tests::questions::question_id;
 use memora_tests::{TestSite, wait};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, TxOpts};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::story::{ANN, SEASON, ann, count, furnish, read, site_with, submit};
+
+mod claims;
 
 const AUDIT: &str = "SELECT COUNT(*) FROM memora_srs_audit";
 const ERROR_LOG: &str =
@@ -85,6 +88,29 @@ async fn of_many_sweepers_each_row_is_applied_by_one() {
     let claims = "SELECT COUNT(*) FROM memora_srs_journal \
                   WHERE claimed_by IS NOT NULL OR next_try_at IS NOT NULL";
     assert_eq!(count(&test, claims).await, 0);
+}
+
+/// What `memora-srs sweep` says of itself.
+#[tokio::test]
+async fn the_command_says_what_it_did_and_what_is_left() {
+    let (test, site) = late(3).await;
+    let run = async |more: &[&str]| {
+        let start = Start::default().args(&["--json"]).args(more);
+        let mut command = start.command("sweep", &test).unwrap();
+        command.args(["--site", &test.name]);
+        let output = command.output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let numbers = ["applied", "pending", "failed"].map(|name| report[name].as_u64().unwrap());
+        (output.status.code().unwrap(), numbers)
+    };
+    assert_eq!(run(&["--dry-run"]).await, (0, [3, 3, 0]));
+    assert_eq!(run(&["--max-rows", "2"]).await, (0, [2, 1, 0]));
+    assert_eq!(run(&[]).await, (0, [1, 0, 0]));
+    submit(&site, "bad", &["BAD:1"]).await;
+    let given_up = "UPDATE memora_srs_journal SET state = 'failed', next_try_at = '9999-12-31' \
+                    WHERE submission_id = 'bad'";
+    test.exec(given_up, ()).await;
+    assert_eq!(run(&[]).await, (1, [0, 0, 1]));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! with an outcome of its own.
 
 use futures_util::future::join_all;
+use memora_core::ErrorKind;
 use memora_core::batch::{Door, SubmissionKey};
 use memora_core::services::apply;
 use memora_core::services::submit::{SubmitRequest, submit_review_session};
@@ -60,6 +61,42 @@ async fn submits_that_meet_share_statements_and_each_has_its_row() {
         .iter()
         .filter(|sql| sql.contains("INSERT INTO memora_srs_journal"));
     assert!(inserts.count() < STUDENTS / 2);
+    let rows = "SELECT COUNT(DISTINCT player) FROM memora_srs_journal";
+    assert_eq!(count(&test, rows).await, STUDENTS as u64);
+}
+
+/// Whoever meets others hears of their own row, not of a neighbour's.
+#[tokio::test]
+async fn of_submits_that_meet_those_whose_id_is_used_are_told() {
+    let test = TestSite::builder().own_queue().build().await;
+    crowd(&test).await;
+    let site = test.site().await;
+    let submit = async |n: usize, question: usize| {
+        let player = Player::stored(student(n));
+        let request = request("s-1", question);
+        let now = UtcMicros::now();
+        submit_review_session(&site, &player, &request, Door::Http, now).await
+    };
+    let is_used = |n: usize| n.is_multiple_of(5);
+    for n in (0..STUDENTS).filter(|n| is_used(*n)) {
+        submit(n, 0).await.unwrap();
+    }
+    // The queue has forgotten them: only their rows know.
+    let mut redis = test.queue.connection().await;
+    let () = redis::cmd("FLUSHDB").query_async(&mut redis).await.unwrap();
+    for (n, answer) in join_all((0..STUDENTS).map(|n| submit(n, 1)))
+        .await
+        .into_iter()
+        .enumerate()
+    {
+        match answer {
+            Ok(_) => assert!(!is_used(n), "{n}: other answers under a used id were taken"),
+            Err(error) => {
+                assert!(is_used(n), "{n}: {error}");
+                assert_eq!(error.kind(), ErrorKind::Conflict, "{n}");
+            }
+        }
+    }
     let rows = "SELECT COUNT(DISTINCT player) FROM memora_srs_journal";
     assert_eq!(count(&test, rows).await, STUDENTS as u64);
 }

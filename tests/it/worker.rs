@@ -2,15 +2,16 @@
 
 use memora_core::store::partitions;
 use memora_core::types::{Season, UtcMicros};
-use memora_tests::programs::Start;
+use memora_tests::programs::{self, Start};
 use memora_tests::questions::question_id;
 use memora_tests::{Http, Sidecar, Student, TestSite, Worker, wait};
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
 
-use crate::story::{ANN, SEASON, answers, count};
+use crate::story::{ANN, SEASON, answers, count, furnish, submit};
 
 mod in_the_way;
+mod sites;
 
 const READ: &str = "/api/method/memora.api.reviews.get_review_session";
 const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
@@ -375,7 +376,7 @@ pub(crate) async fn enqueue_as_before(test: &TestSite, id: &str, call: &Value) {
         "method": memora_core::queue::PERSIST_METHOD, "is_async": true, "kwargs": call,
     });
     let mut data = Vec::new();
-    memora_core::pickle::write_call(&mut data, memora_core::queue::EXECUTE_JOB, &kwargs);
+    memora_core::pickle::write_call(&mut data, memora_core::queue::EXECUTE_JOB, &kwargs).unwrap();
     let id = format!("{}::{id}", test.name);
     let queue = format!("{}:srs_write", test.bench_id);
     let enqueued_at = chrono::Utc::now()
@@ -403,4 +404,21 @@ pub(crate) async fn enqueue_as_before(test: &TestSite, id: &str, call: &Value) {
         .query_async(&mut redis)
         .await
         .expect("queueing a job");
+}
+
+/// Jobs wait: whoever runs it from a script must not think that all is done.
+#[tokio::test]
+async fn in_burst_mode_a_database_that_is_away_is_said() {
+    let test = TestSite::builder().own_mariadb().own_queue().build().await;
+    furnish(&test, 5, 5).await;
+    submit(&test.site().await, "s-1", &["Q-1"]).await;
+    test.mariadb.kill();
+    let burst = Start::default().args(&["--burst"]);
+    let failed = programs::run(&test, &burst, "worker").await;
+    let said = failed.unwrap_err().to_string();
+    let waits = format!("jobs of {} wait", test.name);
+    assert!(
+        said.contains("exit code 4") && said.contains(&waits),
+        "{said}"
+    );
 }

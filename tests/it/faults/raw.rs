@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use memora_core::batch::{Batch, FORMAT, RAW_FORMAT};
+use memora_core::batch::{Attempt, Batch, FORMAT, RAW_FORMAT, Submission};
 use memora_core::failpoint;
 use memora_core::schedule_cache::{Known, Lookup};
+use memora_core::services::journal::{Filter, dismiss};
 use memora_core::services::submit::SubmitAnswer;
 use memora_core::services::{Site, apply};
 use memora_core::store::journal;
@@ -31,6 +32,10 @@ async fn submit_raw(test: &TestSite, submission: &str, ids: &[&str]) -> SubmitAn
 }
 
 async fn batch(test: &TestSite, site: &Site, submission: &str) -> Batch {
+    journaled(test, site, submission).await.batch
+}
+
+async fn journaled(test: &TestSite, site: &Site, submission: &str) -> Submission {
     let payload: Option<Vec<u8>> = test
         .query_one(
             "SELECT payload FROM memora_srs_journal WHERE submission_id = ?",
@@ -46,7 +51,7 @@ async fn batch(test: &TestSite, site: &Site, submission: &str) -> Batch {
         row.batch,
         serde_json::from_slice(&payload.unwrap()).unwrap()
     );
-    row.batch
+    row
 }
 
 async fn furnished() -> TestSite {
@@ -193,4 +198,56 @@ async fn a_new_question_that_may_not_come_is_left_out_when_it_is_applied() {
         let again = submit(&site, "s-1", &["NEW:1", &known, "NEW:2"]).await;
         assert_eq!((again.processed, again.xp_earned), (3, 60), "{key}");
     }
+}
+
+/// What two workers have computed from the same answers may differ: the first one's is what
+/// both go on with.
+#[tokio::test]
+async fn what_was_computed_is_written_once_and_only_where_it_came_from() {
+    let test = furnished().await;
+    let site = test.site().await;
+    submit_raw(&test, "s-1", &[&question_id(0)]).await;
+    let row = journaled(&test, &site, "s-1").await;
+    let computed = |at: i64| Batch::new(row.batch.door, row.batch.at + at, Vec::new());
+    let mut other = row.clone();
+    other.attempt = Attempt::random().unwrap();
+    let written = journal::compute(&site.db, &other, &computed(0)).await;
+    assert!(!written.unwrap(), "another attempt's answers");
+    assert_eq!(batch(&test, &site, "s-1").await, row.batch);
+    for (at, ours) in [(1, true), (2, false)] {
+        let written = journal::compute(&site.db, &row, &computed(at)).await;
+        assert_eq!(written.unwrap(), ours);
+        assert_eq!(batch(&test, &site, "s-1").await, computed(1));
+    }
+}
+
+/// An operator is quicker: the answers that were dismissed stay on record as they were given,
+/// and nobody is told that some of them were left out.
+#[tokio::test]
+async fn raw_answers_that_are_dismissed_while_they_are_computed_stay_raw() {
+    let test = furnished().await;
+    test.set_config("srs_allow_new_questions", json!(0));
+    let site = test.site().await;
+    submit_raw(&test, "s-1", &["NEW:1", &question_id(0)]).await;
+    let raw = batch(&test, &site, "s-1").await;
+    let work = waiting(&test).await;
+    let paused = failpoint::pause(&test.name, "load_read");
+    let applying = {
+        let site = site.clone();
+        tokio::spawn(async move { apply::apply(&site, &work, "test").await.remove(0) })
+    };
+    paused.reached().await;
+    let which = Filter {
+        submission_id: Some("s-1".to_owned()),
+        ..Filter::default()
+    };
+    let dismissed = dismiss(&site, &which, "root", false).await.unwrap();
+    assert_eq!(dismissed.entries.len(), 1);
+    drop(paused);
+    applying.await.unwrap().unwrap();
+    assert_eq!(batch(&test, &site, "s-1").await, raw);
+    let told = "SELECT COUNT(*) FROM `tabError Log` WHERE method = 'SRSPersistenceService' \
+                AND error NOT LIKE 'Dismissed by%'";
+    assert_eq!(count(&test, told).await, 0);
+    assert_eq!(count(&test, LOG).await, 0);
 }

@@ -1,4 +1,4 @@
-//! Memory.
+//! How much memory a rebuild takes: for one large student, and for many.
 
 use memora_core::types::Player;
 use memora_tests::process::Process;
@@ -26,6 +26,7 @@ async fn watched(test: &TestSite) -> u64 {
 }
 
 #[tokio::test]
+#[ignore = "takes most of a minute"]
 async fn a_student_of_a_hundred_thousand_questions_and_a_season_of_many() {
     let test = TestSite::new().await;
     class(&test, 4, 10).await;

@@ -10,7 +10,7 @@ use memora_tests::{TestSite, Worker, wait};
 use super::{Corruption, cached, corrupt, force, full, run, sample, state, with_versions};
 use crate::story::{ANN, ann, apply_all, count, is_complete, season, site_with, submit, warm};
 
-async fn stage() -> (TestSite, std::sync::Arc<memora_core::services::Site>) {
+pub(super) async fn stage() -> (TestSite, std::sync::Arc<memora_core::services::Site>) {
     let test = site_with(30, 10).await;
     with_versions(&test).await;
     let site = test.site().await;

@@ -18,6 +18,7 @@ use super::{
 use crate::story::{furnish, is_complete, read, season, submit, try_read, warm};
 
 #[tokio::test]
+#[ignore = "takes most of a minute"]
 async fn of_the_cache_and_of_mariadb_in_turns() {
     let (test, student) = stage_of(TestSite::builder().own_mariadb().own_cache()).await;
     let (dying, living) = (Sidecar::start(&test).await, Sidecar::start(&test).await);

@@ -458,8 +458,9 @@ async fn a_job_put_back_is_next(rq: Rq) {
 async fn a_heartbeat_keeps_jobs_and_brings_a_lost_registration_back(rq: Rq) {
     enqueue(&rq, "theirs-1").await;
     let worker = rq.worker();
-    worker.register(now()).await.unwrap();
-    let jobs = worker.take(10, now()).await.unwrap();
+    let at = now();
+    worker.register(at).await.unwrap();
+    let jobs = worker.take(10, at).await.unwrap();
     let mut redis = rq.db.connection().await;
     let score = "rq:wip:bench:srs_write";
     let first: Vec<(String, f64)> =
@@ -472,7 +473,7 @@ async fn a_heartbeat_keeps_jobs_and_brings_a_lost_registration_back(rq: Rq) {
     assert_eq!(rq.show().await["workers"], json!([]));
 
     worker
-        .heartbeat(&jobs, now().plus_seconds(1000))
+        .heartbeat(&jobs, at.plus_seconds(1000))
         .await
         .unwrap();
 
