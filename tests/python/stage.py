@@ -49,6 +49,8 @@ class Site:
     mariadb_pid: int
     cache_pid: int
     queue_pid: int
+    # The `Authorization` header of each student.
+    tokens: dict[str, str]
 
     @property
     def args(self) -> tuple[str, Path]:
@@ -128,6 +130,7 @@ class Stage:
             mariadb_pid=made["db"]["pid"],
             cache_pid=made["cache"]["pid"],
             queue_pid=made["queue"]["pid"],
+            tokens=made["tokens"],
         )
 
     def close(self) -> None:

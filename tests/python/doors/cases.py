@@ -1,7 +1,8 @@
 """The requests that both doors are asked, each with the status that is right.
 
 The statuses are Frappe 15's; of another Frappe it is only asked that both doors agree.
-A new case: one line in ``reads``, ``submits``, ``refusals`` or ``doors_of_frappe``.
+A new case: one line in ``reads``, ``submits``, ``refusals``, ``administration`` or
+``doors_of_frappe``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from doors.exchange import Request
 
 READ = "memora.api.reviews.get_review_session"
 SUBMIT = "memora.api.reviews.submit_review_session"
+SRS = "memora.api.srs."
 V1, V2 = "/api/v1/method/", "/api/v2/method/"
 PLAIN = "/api/method/"
 
@@ -61,6 +63,8 @@ class Logins:
     """Headers of those who ask."""
 
     token: tuple[str, str]
+    # Of a System Manager; the others are students.
+    manager: tuple[str, str]
     basic: tuple[str, str]
     # A session that wants no CSRF token, and one that wants ``csrf``.
     session: tuple[str, str]
@@ -82,6 +86,7 @@ def _all(stage: dict[str, Any], logins: Logins) -> Iterator[Case]:
     yield from submits(logins)
     yield from bad_submits(logins)
     yield from refusals(logins)
+    yield from administration(stage, logins)
     yield from doors_of_frappe(logins)
 
 
@@ -321,6 +326,98 @@ def refusals(logins: Logins) -> Iterator[Case]:
         yield Case(name, post(SUBMIT, token, body), status)
         yield Case(f"v2, {name}", post(SUBMIT, token, body, prefix=V2), status)
     yield Case("malformed JSON of a Guest", post(SUBMIT, None, b"{"), 500)
+
+
+# What administrators may change, and look at.
+CHANGES = (
+    "rebuild_season_cache",
+    "trigger_reconciliation",
+    "archive_season",
+    "delete_eligible_archived_records",
+)
+LOOKS = ("get_cache_status", "get_archive_status")
+# Frappe's alone: what is counted is of the process that answers.
+OF_FRAPPE = "get_metrics"
+
+# Values that are no season, no size and no yes.
+NO_SEASON: tuple[Any, ...] = (None, "", 5, [], ["x"], {}, True)
+NO_SIZE: tuple[Any, ...] = (
+    *(99, 100_001, -100, 500.0, 10**30, None, True, []),
+    *("", "x", " 500", "+500"),
+)
+NO_YES: tuple[Any, ...] = (None, False, 0, "0", "", "no", "yes", 1.0, 2, [1])
+
+# What is refused, by method.
+BAD_ADMINISTRATION: dict[str, list[tuple[dict[str, Any], int]]] = {
+    "rebuild_season_cache": [
+        *(({"season": bad}, 417) for bad in NO_SEASON),
+        *(({name: "no such ä <b>"}, 404) for name in ("season", "season_name")),
+        ({"season": LONG}, 404),
+    ],
+    "trigger_reconciliation": [
+        *(({"sample_size": bad}, 417) for bad in NO_SIZE),
+        ({"season": "no such"}, 404),
+        ({"season": 5}, 417),
+    ],
+    "archive_season": [({}, 417), ({"season": "no such", "confirm": 1}, 404)],
+    "get_archive_status": [({}, 417), ({"season": "no such"}, 404)],
+    "delete_eligible_archived_records": [
+        *(({"confirm": no}, 417) for no in NO_YES),
+        ({"season": "no such", "confirm": 1}, 404),
+    ],
+}
+
+
+def administration(stage: dict[str, Any], logins: Logins) -> Iterator[Case]:
+    """What System Managers may do and nobody else; what starts a job is in ``flows``."""
+    manager, season, archived = logins.manager, stage["season"], stage["archived"]
+    for method in CHANGES + LOOKS:
+        args = {"season": season, "confirm": 1}
+        for prefix in (PLAIN, V2):
+            name = f"{method} {prefix}"
+            yield Case(f"Guest: {name}", post(SRS + method, None, args, prefix=prefix), 403)
+            request = post(SRS + method, logins.token, args, prefix=prefix)
+            yield Case(f"student: {name}", request, 403)
+    for method in CHANGES:
+        for http_method in ("PUT", "DELETE"):
+            request = typed(http_method, SRS + method, manager, {})
+            yield Case(f"{method} by {http_method}", request, 403)
+        yield Case(f"{method} by GET", get(SRS + method, manager), 403)
+        yield Case(f"{method}, no CSRF token", post(SRS + method, logins.desk, {}), 400)
+    for method, refused in BAD_ADMINISTRATION.items():
+        for args, status in refused:
+            request = post(SRS + method, manager, args)
+            yield Case(f"{method} {str(args)[:40]}", request, status)
+    for no in NO_YES:
+        args = {"season": archived, "confirm": no}
+        yield Case(f"archive, confirm={no!r}", post(SRS + "archive_season", manager, args), 417)
+    active = {"season": season, "confirm": "TRUE"}
+    yield Case("archive an active season", post(SRS + "archive_season", manager, active), 417)
+    rebuild = post(SRS + "rebuild_season_cache", manager, {"season": archived})
+    yield Case("rebuild an archived season", rebuild, 417)
+    digits = post(SRS + "trigger_reconciliation", manager, {"sample_size": "\u0661\u0660\u0660"})
+    yield Case("sample_size in other digits", digits, 200, may_decline=True)
+
+    metrics = SRS + OF_FRAPPE
+    yield Case("metrics", get(metrics, manager), 200, may_decline=True)
+    yield Case("metrics as text", get(metrics, manager, "as_text=1"), 200, may_decline=True)
+    yield Case("metrics for a student", get(metrics, logins.token), 403, may_decline=True)
+    yield Case("metrics for a Guest", get(metrics, None), 403, may_decline=True)
+
+    yield Case("cache status", get(SRS + "get_cache_status", manager), 200)
+    yield Case("cache status v2", get(SRS + "get_cache_status", manager, prefix=V2), 200)
+    for name in (season, season.lower(), archived):
+        query = urlencode({"season": name})
+        yield Case(f"status of {name}", get(SRS + "get_archive_status", manager, query), 200)
+    query = urlencode({"season_name": season, "season": ""})
+    yield Case("status by the other name", get(SRS + "get_archive_status", manager, query), 200)
+    for args in ({"sample_size": "100"}, {"sample_size": 100, "season": season}):
+        request = post(SRS + "trigger_reconciliation", manager, args)
+        yield Case(f"reconcile {args}", request, 200)
+    archived_yet = post(SRS + "trigger_reconciliation", manager, {"season": archived}, logins.csrf)
+    yield Case("reconcile an archived season", archived_yet, 417)
+    delete = form(SRS + "delete_eligible_archived_records", manager, {"confirm": "true"})
+    yield Case("delete what there is not", delete, 200)
 
 
 def doors_of_frappe(logins: Logins) -> Iterator[Case]:

@@ -1,9 +1,9 @@
 """A request, its two answers, and what of them must be the same.
 
-Status, body, and the named headers. Masked is what differs by construction: ids of errors,
-values and ages of cookies. Frappe answers a Guest, and whoever comes with a token, with
-cookies of a Guest, which the sidecar leaves out (they would log a browser out), and of a
-session's five cookies the sidecar sends the one whose age slides.
+Status, body, and the named headers. Masked is what differs by construction: ids of errors, when
+and how long something was done, values and ages of cookies. Frappe answers a Guest, and whoever
+comes with a token, with cookies of a Guest, which the sidecar leaves out (they would log a browser
+out), and of a session's five cookies the sidecar sends the one whose age slides.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ HEADERS = (
 
 # Ids of errors, in messages (twice escaped) and in ``errors`` of v2.
 MASKED = re.compile(r', ?(\\*")__frappe_exc_id\1: ?\1[0-9a-f]*\1')
+
+# What a look at the cache and a report say of the moment.
+MOMENT = re.compile(
+    r'("(?:seconds|started_at|memory_used_mb|keys_looked_at|keys_in_redis)":)("[^"]*"|[0-9.e+-]+)'
+)
 
 # Seconds for an answer.
 TIMEOUT = 60
@@ -95,8 +100,8 @@ def masked(answer: Answer) -> dict[str, Any]:
 
 
 def masked_body(answer: Answer) -> str:
-    """The body as it was sent, but for ids of errors: order of keys, spaces and escapes count."""
-    return MASKED.sub("", answer.body.decode(errors="replace"))
+    """The body as it was sent, but for what is masked: order of keys, spaces and escapes count."""
+    return MOMENT.sub(r"\1*", MASKED.sub("", answer.body.decode(errors="replace")))
 
 
 def masked_cookies(answer: Answer) -> list[str]:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
-from doors.cases import PLAIN, READ, SUBMIT, V2, get, post
+from doors.cases import PLAIN, READ, SRS, SUBMIT, V2, get, post
 from doors.exchange import Answer, Request, differences
 from doors.view import View
 
@@ -136,14 +137,7 @@ def standard_workers(view: View, ask: Ask, stage: dict[str, Any]) -> int:
         for door in DOORS:
             student.submit(door, f"lost-{door}", f"lost-{door}")
         view.execute("lose_jobs")
-        for _visit in range(2):
-            view.frappe(
-                "--site",
-                view.site,
-                "trigger-scheduler-event",
-                "memora.services.srs_sweeper.enqueue_sweep",
-            )
-            view.worker(STANDARD_QUEUES)
+        sweep(view)
         applied("lost-Frappe", "lost-sidecar")
 
     failed = 0
@@ -153,6 +147,48 @@ def standard_workers(view: View, ask: Ask, stage: dict[str, Any]) -> int:
         "a standard worker applies them", partial(applied, "standard-Frappe", "standard-sidecar")
     )
     return failed + passes("lost jobs are swept by the scheduler's job", swept)
+
+
+def sweep(view: View) -> None:
+    """Have the scheduler's job bring in what is overdue: one visit finds, one applies."""
+    for _visit in range(2):
+        view.frappe(
+            "--site",
+            view.site,
+            "trigger-scheduler-event",
+            "memora.services.srs_sweeper.enqueue_sweep",
+        )
+        view.worker(STANDARD_QUEUES)
+
+
+def long_work(view: View, ask: Ask, stage: dict[str, Any]) -> int:
+    """A rebuild is one job on ``long``, whichever door is asked, and Frappe's worker does it."""
+    manager = ("Authorization", f"token {stage['tokens']['manager']}")
+    args = {"season": stage["season"]}
+
+    def asked(door: str) -> dict[str, Any]:
+        answer = ask(door, post(SRS + "rebuild_season_cache", manager, args))
+        check(answer.status == 200, f"{door} answers {answer.status}: {answer.body[:300]!r}")
+        message: dict[str, Any] = answer.json()["message"]
+        return message
+
+    def one_job(door: str) -> None:
+        first, second = asked(door), asked(OTHER[door])
+        check(first["status"] == "started", first)
+        check(second == {**first, "status": "already_running"}, f"{first}, then {second}")
+        waiting = view.execute("waiting_jobs").get("long", [])
+        check(len(waiting) == 1, f"on long: {waiting}")
+        check(waiting[0].endswith(first["job_id"]), waiting)
+        view.worker(STANDARD_QUEUES)
+        look = get(SRS + "get_season_infrastructure", manager, urlencode(args))
+        done = ask("Frappe", look).json()["message"]["rebuild"]
+        check(done and done["note"]["state"] == "completed", done)
+        check(not view.execute("waiting_jobs").get("long"), "the job waits still")
+
+    return sum(
+        passes(f"a rebuild asked of {door} is one job, done by Frappe", partial(one_job, door))
+        for door in DOORS
+    )
 
 
 def own_queue(view: View, ask: Ask, stage: dict[str, Any]) -> int:

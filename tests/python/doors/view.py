@@ -16,14 +16,24 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 # Seconds for a server to answer, and for a command of Frappe.
 PATIENCE = 120
+
+# What systemd does: file 3 is the socket, and its owner's process id says for whom it is.
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 # As frappe_app/memora/tests/doors_stage.py has it.
 BENCH_ID = "memora-doors"
@@ -72,6 +82,12 @@ class View:
         """URL of one of our servers."""
         return f"unix://{self.folder / name}.sock"
 
+    def database(self) -> tuple[str, int]:
+        """Where the site's MariaDB listens."""
+        config = json.loads((self.sites / "common_site_config.json").read_text())
+        config |= json.loads((self.sites / self.site / "site_config.json").read_text())
+        return config.get("db_host") or "127.0.0.1", int(config.get("db_port") or 3306)
+
     @property
     def environment(self) -> dict[str, str]:
         """Without what could point elsewhere; Frappe lets these win over files."""
@@ -84,22 +100,17 @@ class View:
     def frappe(self, *args: str) -> str:
         """Run a command as ``bench`` does; what it printed."""
         command = [str(self.python), "-m", "frappe.utils.bench_helper", "frappe", *args]
-        done = subprocess.run(
-            command,
-            cwd=self.sites,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        if done.returncode:
-            raise AssertionError(f"{' '.join(args)} failed:\n{done.stdout}\n{done.stderr}")
+        done = self._run(" ".join(args), command)
         return done.stdout + done.stderr
 
     def execute(self, function: str, **kwargs: Any) -> Any:
         """Call a function of the stage; what it returned."""
-        command = self.execution(function, **kwargs)
+        done = self._run(function, self.execution(function, **kwargs))
+        lines = done.stdout.strip().splitlines()
+        return json.loads(lines[-1]) if lines else None
+
+    def _run(self, what: str, command: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder with the site; fails with what it said."""
         done = subprocess.run(
             command,
             cwd=self.sites,
@@ -110,9 +121,8 @@ class View:
             check=False,
         )
         if done.returncode:
-            raise AssertionError(f"{function} failed:\n{done.stdout}\n{done.stderr}")
-        lines = done.stdout.strip().splitlines()
-        return json.loads(lines[-1]) if lines else None
+            raise AssertionError(f"{what} failed:\n{done.stdout}\n{done.stderr}")
+        return done
 
     def execution(self, function: str, **kwargs: Any) -> list[str]:
         """The command that calls a function of the stage."""
@@ -142,11 +152,18 @@ class View:
             process.send_signal(signal.SIGCONT)
 
     @contextlib.contextmanager
-    def running(self, name: str, command: list[str]) -> Iterator[None]:
-        """A process in the ``sites`` folder, until the end of the block."""
-        with (self.folder / f"{name}.log").open("w") as log:
+    def running(
+        self, name: str, command: list[str], files: tuple[int, ...] = (), **environment: str
+    ) -> Iterator[None]:
+        """A process in the ``sites`` folder, until the end of the block; it has ``files`` open."""
+        with (self.folder / f"{name}.log").open("a") as log:
             process = subprocess.Popen(
-                command, cwd=self.sites, env=self.environment, stdout=log, stderr=subprocess.STDOUT
+                command,
+                cwd=self.sites,
+                env=self.environment | environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=files,
             )
             self.processes[name] = process
             try:
@@ -179,12 +196,29 @@ class View:
             yield port
 
     @contextlib.contextmanager
-    def sidecar(self, program: Path) -> Iterator[int]:
-        """The sidecar on the same folder; its port."""
-        port = free_port()
-        command = [str(program), "serve", "--sites-path", str(self.sites)]
-        with self.running("sidecar", [*command, "--bind", f"127.0.0.1:{port}"]):
-            wait_until(lambda: listens(port), "the sidecar listens")
+    def sidecar(
+        self,
+        program: Path,
+        *options: str,
+        port: int = 0,
+        name: str = "sidecar",
+        handed: socket.socket | None = None,
+        **environment: str,
+    ) -> Iterator[int]:
+        """The sidecar on the same folder; its port. ``handed``: a socket that it listens on."""
+        command = [str(program), "serve", "--sites-path", str(self.sites), *options]
+        files: tuple[int, ...] = ()
+        if handed:
+            files, port = (handed.fileno(),), handed.getsockname()[1]
+            command = [sys.executable, "-c", HAND_OVER, str(handed.fileno()), *command]
+        else:
+            port = port or free_port()
+            command += ["--bind", f"127.0.0.1:{port}"]
+        with self.running(name, command, files, **environment):
+            process = self.processes[name]
+            wait_until(lambda: ended(process) or answers_health(port), "the sidecar answers")
+            if ended(process):
+                raise AssertionError(f"the sidecar ended with {process.returncode}")
             yield port
 
     def worker(self, queues: str) -> str:
@@ -221,6 +255,20 @@ def listens(port: int) -> bool:
     """Whether somebody takes connections there."""
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended."""
+    return process.poll() is not None
+
+
+def answers_health(port: int) -> bool:
+    """Whether a sidecar answers there."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def answers_redis(path: str) -> bool:

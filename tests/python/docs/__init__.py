@@ -1,0 +1,1 @@
+"""What reads the documentation, and runs what is in it."""
