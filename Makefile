@@ -11,12 +11,21 @@ PY := $(VENVS)/py/bin/python
 MATURIN := $(VENVS)/py/bin/maturin
 # The sidecar that is compared with Frappe, once one is built.
 PROGRAM ?= $(firstword $(wildcard target/release/memora-srs target/debug/memora-srs))
+# The same bytes in whatever folder and whenever they are built: neither is in them. The time is
+# the first that an archive can have.
+CARGO_HOME ?= $(HOME)/.cargo
+ANYWHERE = RUSTFLAGS="--remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME)=cargo" \
+	CFLAGS="-ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(CARGO_HOME)=cargo" \
+	SOURCE_DATE_EPOCH=315532800
 # The tests' package switches failpoints on; a program for others is built without it.
-RELEASE := $(CARGO) build --locked --release -p memora-sidecar
+RELEASE = $(ANYWHERE) $(CARGO) build --locked --release -p memora-sidecar
+
+# Tests wait for servers more than they compute: one more at once than a small machine has cores.
+export RUST_TEST_THREADS ?= 3
 
 .PHONY: help ## Print this list
 help:
-	@awk '/^\.PHONY:.*##/ { split($$0, part, /## /); sub(/^\.PHONY: */, "", part[1]); sub(/ *$$/, "", part[1]); printf "  make %-12s %s\n", part[1], part[2] }' $(MAKEFILE_LIST)
+	@awk '/^\.PHONY:.*##/ { split($$0, part, /## /); sub(/^\.PHONY: */, "", part[1]); sub(/ *$$/, "", part[1]); printf "  make %-16s %s\n", part[1], part[2] }' $(MAKEFILE_LIST)
 
 .PHONY: demo ## Play one student's session on private servers, stay up for your curl (ONCE=1: end after it)
 demo: servers
@@ -25,14 +34,15 @@ demo: servers
 	ONCE=$(ONCE) target/debug/memora-demo --program target/release/memora-srs
 
 .PHONY: test ## Run all tests on private servers, in parallel
-test: servers venvs
+test: servers nginx promtool venvs
 	$(CARGO) test --locked -p memora-core -p memora-sidecar -p memora-tests $(ARGS)
 	$(MAKE) test-python
 
-.PHONY: test-long ## Run the longer suites too
-test-long: servers venvs
+.PHONY: test-long ## Run the longer suites too, and each fuzzer for a minute
+test-long: servers nginx promtool chromium cargo-fuzz venvs
 	$(CARGO) test --locked -p memora-core -p memora-sidecar -p memora-tests $(ARGS) -- --include-ignored
 	$(MAKE) test-python PYTEST_ARGS="-m ''"
+	$(MAKE) fuzz
 
 .PHONY: soak ## Kill, stop, cut and wipe under load, then check every promise (MINUTES=30 SEED=1 [ARGS="--double-fault --json"])
 soak: servers
@@ -42,8 +52,8 @@ soak: servers
 	target/debug/memora-soak --minutes $(or $(MINUTES),1) --seed $(or $(SEED),1) $(ARGS)
 
 .PHONY: test-python ## Run the tests of the wheel alone (PYTEST_ARGS="-k fork")
-test-python: servers $(VENVS)/py/.made
-	$(CARGO) build --locked -p memora-tests --bin memora-stage
+test-python: servers reader $(VENVS)/py/.made
+	$(CARGO) build --locked -p memora-tests --bin memora-stage --bin memora-srs-failpoints
 	rm -f target/test-wheels/*.whl
 	$(MATURIN) build --quiet --profile dev --features failpoints --locked --out target/test-wheels
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/test-wheels/*.whl
@@ -68,6 +78,21 @@ app-branch:
 compare-doors:
 	@[ -n "$(BENCH)" ] && [ -n "$(PROGRAM)" ] || { echo "make compare-doors BENCH=<folder of a bench> [SITE=<site>] PROGRAM=<memora-srs>" >&2; exit 1; }
 	$(BENCH)/env/bin/python tests/python/compare_doors.py $(BENCH) --site "$(SITE)" --program $(PROGRAM)
+
+.PHONY: front ## Stop, freeze, kill, restart the sidecar behind nginx and before a real Frappe (BENCH=<folder> SITE=<site> [PROGRAM=<memora-srs>])
+front: nginx
+	@[ -n "$(BENCH)" ] && [ -n "$(PROGRAM)" ] || { echo "make front BENCH=<folder of a bench> [SITE=<site>] PROGRAM=<memora-srs>" >&2; exit 1; }
+	$(BENCH)/env/bin/python tests/python/front_of_frappe.py $(BENCH) --site "$(SITE)" --program $(PROGRAM)
+
+.PHONY: desk ## Rebuild and archive in Desk, in Chromium (BENCH=<folder, its assets built> SITE=<site> [PROGRAM=<memora-srs>])
+desk: nginx chromium
+	@[ -n "$(BENCH)" ] && [ -n "$(PROGRAM)" ] || { echo "make desk BENCH=<folder of a bench> [SITE=<site>] PROGRAM=<memora-srs>" >&2; exit 1; }
+	$(BENCH)/env/bin/python tests/python/desk_of_frappe.py $(BENCH) --site "$(SITE)" --program $(PROGRAM)
+
+.PHONY: season-cycle ## Make, fill, archive, migrate, restore a season of 120,000 rows through Frappe (BENCH=<folder> SITE=<site> [PROGRAM=<memora-srs>])
+season-cycle:
+	@[ -n "$(BENCH)" ] && [ -n "$(PROGRAM)" ] || { echo "make season-cycle BENCH=<folder of a bench> [SITE=<site>] PROGRAM=<memora-srs>" >&2; exit 1; }
+	$(BENCH)/env/bin/python tests/python/season_cycle.py $(BENCH) --site "$(SITE)" --program $(PROGRAM)
 
 .PHONY: bench ## Measure (docs/PERFORMANCE.md has the figures and what they mean)
 bench: servers $(VENVS)/bench/.made
@@ -95,8 +120,17 @@ build:
 .PHONY: wheel ## Build the Python module: target/wheels/memora_srs-*.whl
 wheel: $(VENVS)/build/.made
 	rm -f target/wheels/*.whl
-	$(VENVS)/build/bin/maturin build --quiet --release --locked --out target/wheels
+	$(ANYWHERE) $(VENVS)/build/bin/maturin build --quiet --release --locked --out target/wheels
 	@ls target/wheels/*.whl
+
+.PHONY: release ## Build what is handed out, reproducibly: program, its debug information, wheel, checksums in target/dist
+release: build wheel
+	rm -rf target/dist
+	mkdir -p target/dist
+	objcopy --only-keep-debug target/release/memora-srs target/dist/memora-srs.debug
+	objcopy --strip-debug --add-gnu-debuglink=target/dist/memora-srs.debug target/release/memora-srs target/dist/memora-srs
+	cp target/wheels/*.whl target/dist
+	cd target/dist && sha256sum * > SHA256SUMS && ls -s --block-size=K && cat SHA256SUMS
 
 .PHONY: lint ## Check format and lints; warnings are errors
 lint: $(VENVS)/py/.made
@@ -105,11 +139,33 @@ lint: $(VENVS)/py/.made
 	$(PY) -m ruff format --check --quiet
 	$(PY) -m ruff check --quiet
 	$(PY) -m mypy
+	$(VENVS)/py/bin/hadolint deploy/container/Containerfile
 
 .PHONY: fmt ## Format
 fmt: $(VENVS)/py/.made
 	$(CARGO) fmt --all
 	$(PY) -m ruff format --quiet
+
+.PHONY: fuzz ## Let libFuzzer look for inputs that break what reads bytes of others (SECONDS=60 for each, TARGETS="pickle")
+TARGETS ?= cookies parameters pickle rq_job session_text
+fuzz: cargo-fuzz
+	@# Sanitizers are for compilers of the night; this one has them too, if told to.
+	@for target in $(TARGETS); do \
+	  mkdir -p target/fuzz/$$target target/fuzz/found; \
+	  RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=off $(CARGO) fuzz run --fuzz-dir fuzz --features targets $$target \
+	    target/fuzz/$$target fuzz/seeds/$$target -- -max_total_time=$(or $(SECONDS),60) \
+	    -rss_limit_mb=1024 -timeout=10 -max_len=8192 -artifact_prefix=target/fuzz/found/; \
+	done
+
+.PHONY: deny ## Check licences, bans and sources of dependencies; known vulnerabilities too if their database can be had
+deny:
+	@command -v cargo-deny >/dev/null || { echo "cargo install cargo-deny --locked, and try again" >&2; exit 1; }
+	$(CARGO) deny --locked --all-features --log-level error check bans licenses sources
+	@if git ls-remote --quiet https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then \
+	  $(CARGO) deny --locked --all-features --log-level error check advisories; \
+	else \
+	  echo "github.com cannot be reached: advisories NOT checked" >&2; \
+	fi
 
 .PHONY: docs ## Build the documentation of the code; warnings are errors
 docs:
@@ -120,11 +176,20 @@ guard: valgrind
 	$(CARGO) build --locked --config benches/guard/profile.toml -p memora-guard
 	target/debug/memora-guard $(if $(UPDATE),--update)
 
-# Ends a list `missing` of Debian packages: installs them, or names them.
+# Debian asks this file whether what it installs may be started.
+POLICY ?= /usr/sbin/policy-rc.d
+
+# Ends a list `missing` of Debian packages: installs them, or names them. Programs are wanted, no
+# services: nothing of them is started.
 define install_missing
 	[ $${#missing[@]} -eq 0 ] && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "installing $${missing[*]} (Debian packages)"; \
+	  if [ ! -e $(POLICY) ]; then \
+	    trap 'rm -f $(POLICY)' EXIT; \
+	    printf '#!/bin/sh\nexit 101\n' > $(POLICY); \
+	    chmod +x $(POLICY); \
+	  fi; \
 	  export DEBIAN_FRONTEND=noninteractive; \
 	  { apt-get update && apt-get install -y --no-install-recommends "$${missing[@]}"; } >/dev/null; \
 	else \
@@ -132,11 +197,22 @@ define install_missing
 	fi
 endef
 
+.PHONY: chromium ## Find Chromium and its driver, or install them from Debian's packages
+chromium:
+	@missing=(); \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium); \
+	command -v chromedriver >/dev/null || missing+=(chromium-driver); \
+$(install_missing)
+
 .PHONY: valgrind ## Find valgrind, or install it from Debian's package
 valgrind:
 	@missing=(); \
 	command -v valgrind >/dev/null || missing+=(valgrind); \
 $(install_missing)
+
+.PHONY: cargo-fuzz ## Find cargo-fuzz, or build it from crates.io
+cargo-fuzz:
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
 
 .PHONY: servers ## Find redis-server and mariadbd, or install them from Debian's packages
 servers:
@@ -149,25 +225,49 @@ servers:
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
 $(install_missing)
 
+.PHONY: nginx ## Find nginx, which tests put in front of the sidecar, or install it from Debian's package
+nginx:
+	@missing=(); \
+	PATH="$$PATH:/usr/sbin:/usr/local/sbin"; \
+	command -v nginx >/dev/null || missing+=(nginx); \
+$(install_missing)
+
+.PHONY: promtool ## Find promtool, which judges the alert rules, or install it from Debian's package
+promtool:
+	@missing=(); \
+	command -v promtool >/dev/null || missing+=(prometheus); \
+$(install_missing)
+
+.PHONY: reader ## Find curl and jq, which a reader of the docs types, or install them from Debian's packages
+reader:
+	@missing=(); \
+	command -v curl >/dev/null || missing+=(curl); \
+	command -v jq >/dev/null || missing+=(jq); \
+$(install_missing)
+
 .PHONY: venvs ## Make the Python environments with the RQ versions of Frappe 14 to 16, and RQ 3
 venvs: $(RQ_VERSIONS:%=$(VENVS)/rq-%/.made)
 
-# Marked when complete: one that is not is made anew.
+# A Python environment with what the requirements name, and nothing else: what one of them needs
+# and they do not name is missing, which `pip check` says. Marked when complete: one that is not
+# is made anew.
+define make_venv
+rm -rf $(@D)
+$(PYTHON) -m venv $(@D)
+$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(^:%=-r %)
+$(@D)/bin/python -m pip --disable-pip-version-check check >&2
+touch $@
+endef
+
 $(VENVS)/rq-%/.made: tests/python/requirements-rq-%.txt
-	rm -rf $(@D)
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
-	touch $@
+	$(make_venv)
 
 # One for the tests of the wheel, one that builds wheels, one for benches and their peer.
 $(VENVS)/py/.made: tests/python/requirements.txt tests/python/requirements-build.txt
 $(VENVS)/build/.made: tests/python/requirements-build.txt
 $(VENVS)/bench/.made: benches/python/requirements.txt
 $(VENVS)/py/.made $(VENVS)/build/.made $(VENVS)/bench/.made:
-	rm -rf $(@D)
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(^:%=-r %)
-	touch $@
+	$(make_venv)
 
 .PHONY: clean ## Remove everything that was built
 clean:
