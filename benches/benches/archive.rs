@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use memora_benches::{SEASON, machine, runtime};
+use memora_benches::{SEASON, SUBMIT, machine, runtime};
 use memora_tests::load::{self, Latencies};
 use memora_tests::programs::{self, Start, released_binary};
 use memora_tests::questions::{Season, question_id};
@@ -23,7 +23,6 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 const READ: &str = "/api/method/memora.api.reviews.get_review_session?limit=20";
-const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
 /// The season that is archived.
 const OLD: &str = "SEASON-2025";
 /// Seasons that get a partition, one after the other.

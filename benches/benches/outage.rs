@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use memora_benches::{SEASON, machine, runtime};
+use memora_benches::{SEASON, SUBMIT, machine, runtime};
 use memora_tests::http::Answer;
 use memora_tests::load::{self, Latencies};
 use memora_tests::programs::{Start, released_binary};
@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 const READ: &str = "/api/method/memora.api.reviews.get_review_session?limit=50";
-const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
 /// Due questions of each student: fewer than a page, so that a read shows them all.
 const DUE: usize = 40;
 const CONNECTIONS: usize = 128;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use chrono_tz::Tz;
 use memora_benches::report::{Figure, Report};
-use memora_benches::{SEASON, crowd, player, runtime, season};
+use memora_benches::{SEASON, SUBMIT, crowd, player, runtime, season};
 use memora_tests::process::Process;
 use memora_tests::programs::{Start, released_binary};
 use memora_tests::questions::question_id;
@@ -40,7 +40,6 @@ const CLIENTS: usize = 8;
 const LONG: Duration = Duration::from_millis(1_000);
 const PATIENCE: Duration = Duration::from_secs(60);
 const READ: &str = "/api/method/memora.api.reviews.get_review_session?limit=20";
-const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
 const QUEUE: &str = "rq:queue:srs_write";
 const INDEX: &str = "peer_index";
 

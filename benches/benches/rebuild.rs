@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use memora_benches::crowd::{self, Size};
-use memora_benches::{SEASON, machine, runtime};
+use memora_benches::{SEASON, SUBMIT, machine, runtime};
 use memora_core::services::rebuild::{self, Options};
 use memora_core::store::load::many;
 use memora_core::types::{Player, Season};
@@ -30,7 +30,6 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 const READ: &str = "/api/method/memora.api.reviews.get_review_session?limit=20";
-const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
 /// Questions of a page, and bytes of a round trip, as the rebuild has them.
 const PAGE: u64 = 20_000;
 const ROUND_TRIP: usize = 512 * 1024;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use memora_benches::crowd::{self, Size};
-use memora_benches::{machine, runtime, season};
+use memora_benches::{SUBMIT, machine, runtime, season};
 use memora_core::services::fill;
 use memora_tests::load;
 use memora_tests::programs::{Start, released_binary};
@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 const READ: &str = "/api/method/memora.api.reviews.get_review_session?limit=20";
-const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
 /// Answers of one submit.
 const ANSWERS: usize = 20;
 

@@ -16,7 +16,7 @@ use clap::Parser;
 use memora_benches::crowd;
 use memora_benches::report::{Bar, Figure, Plot, Report, median};
 use memora_benches::tracker::{self, Done, Each};
-use memora_benches::{machine, runtime, season};
+use memora_benches::{SUBMIT, machine, runtime, season};
 use memora_core::services::Site;
 use memora_tests::crowd::skewed;
 use memora_tests::load::Latencies;
@@ -29,7 +29,6 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 const READ: &str = "/api/method/memora.api.reviews.get_review_session?limit=20";
-const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
 const ANSWERS: usize = 20;
 /// Questions of a student who is watched, and of the one who has most.
 const QUESTIONS: usize = 1_000;
@@ -37,7 +36,7 @@ const MOST: usize = 100_000;
 /// Those that are due: more than are answered in all rounds.
 const DUE: usize = 1_000;
 const CONNECTIONS: usize = 16;
-/// Students made cold, and how often, for one round.
+/// How often all are made cold in one round, at each rate.
 const COLD_PASSES: usize = 3;
 /// How often the student with most is made cold.
 const COLD_MOST: usize = 20;
@@ -61,9 +60,12 @@ struct Bench {
     /// Rounds through all of them.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Requests a second.
+    /// Requests a second; half as many are submits, and cold reads of many students at once.
     #[arg(long, default_value_t = 200.0)]
     rate: f64,
+    /// Cold reads a second as they come when nothing has happened to the cache.
+    #[arg(long, default_value_t = 20.0)]
+    cold_rate: f64,
     /// Seconds of reads, and of submits, in each round.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
@@ -130,9 +132,10 @@ struct OfSize {
     worker: Worker,
     watched: Arc<Vec<Student>>,
     most: Option<Student>,
-    /// Of each round: warm reads, cold reads, submits.
+    /// Of each round: warm reads, cold reads one by one and many at once, submits.
     reads: Vec<Latencies>,
     colds: Vec<Latencies>,
+    colds_at_once: Vec<Latencies>,
     submits: Vec<Latencies>,
     /// Of each round: answers applied a second.
     applied: Vec<f64>,
@@ -190,6 +193,7 @@ impl OfSize {
             most,
             reads: Vec::new(),
             colds: Vec::new(),
+            colds_at_once: Vec::new(),
             submits: Vec::new(),
             applied: Vec::new(),
             each: Default::default(),
@@ -222,13 +226,10 @@ impl OfSize {
         let paced = wire::paced(self.sidecar.address, CONNECTIONS, bench.rate, time, reads);
         self.reads.push(paced.await?.latencies);
 
-        let mut cold = Vec::new();
-        for _ in 0..COLD_PASSES {
-            self.forget(&self.watched).await?;
-            cold.push(self.read_each(bench.rate / 2.0).await?);
-            self.wait_until_complete().await?;
-        }
-        self.colds.push(Latencies::of_all(&cold));
+        let cold = self.colds(bench.cold_rate).await?;
+        self.colds.push(cold);
+        let at_once = self.colds(bench.rate / 2.0).await?;
+        self.colds_at_once.push(at_once);
 
         // What is submitted waits, and is then applied as fast as can be.
         self.worker.process.pause();
@@ -241,6 +242,17 @@ impl OfSize {
         self.applied
             .push(answers as f64 / began.elapsed().as_secs_f64());
         Ok(())
+    }
+
+    /// Reads of all who are watched, whose schedules are not in the cache.
+    async fn colds(&self, rate: f64) -> Result<Latencies> {
+        let mut passes = Vec::new();
+        for _ in 0..COLD_PASSES {
+            self.forget(&self.watched).await?;
+            passes.push(self.read_each(rate).await?);
+            self.wait_until_complete().await?;
+        }
+        Ok(Latencies::of_all(&passes))
     }
 
     /// Counts what the servers do for each request, one after the other.
@@ -463,6 +475,9 @@ impl OfSize {
             report.figures.push(middle);
             let slowest = Figure::new(what("slowest of 20"), "ms", worst(&self.firsts));
             report.figures.push(slowest.bar(Bar::AtMost(100.0)));
+            let middle = vec![median(&self.completes)];
+            let complete = Figure::new(what("complete after it, P50"), "ms", middle);
+            report.figures.push(complete);
             let complete = Figure::new(
                 what("complete after it, slowest"),
                 "ms",
@@ -516,9 +531,10 @@ fn label(rows: usize) -> String {
 /// Every latency of each size, beside the smallest season's.
 fn latencies(report: &mut Report, seasons: &[OfSize]) {
     type Of = fn(&OfSize) -> &Vec<Latencies>;
-    let kinds: [(&str, Of); 3] = [
+    let kinds: [(&str, Of); 4] = [
         ("warm read", |season| &season.reads),
         ("cold read of 1,000 questions", |season| &season.colds),
+        ("cold read, many at once", |season| &season.colds_at_once),
         ("submit of 20", |season| &season.submits),
     ];
     let ms = |rounds: &[Latencies], percent| -> Vec<f64> {

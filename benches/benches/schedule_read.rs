@@ -74,6 +74,34 @@ fn cold(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("fill", rows), |b| {
             b.to_async(&runtime).iter(|| stage.warm(&ann));
         });
+        let redis = runtime.block_on(stage.test.cache.connection());
+        let key = stage
+            .site
+            .cache
+            .keys(&ann, &memora_benches::season())
+            .schedule;
+        let members: Vec<(String, f64)> = runtime.block_on(async {
+            redis::cmd("ZRANGE")
+                .arg(&[&key, "0", "-1", "WITHSCORES"])
+                .query_async(&mut redis.clone())
+                .await
+                .expect("the members of the schedule")
+        });
+        group.bench_function(BenchmarkId::new("bare pipeline of ZADDs", rows), |b| {
+            b.to_async(&runtime).iter(|| async {
+                let mut zadds = redis::pipe();
+                zadds.cmd("DEL").arg("bare");
+                // As many at once as a fill has.
+                for chunk in members.chunks(500) {
+                    let zadd = zadds.cmd("ZADD").arg("bare");
+                    for (member, score) in chunk {
+                        zadd.arg(score).arg(member);
+                    }
+                }
+                let replies = zadds.exec_async(&mut redis.clone()).await;
+                replies.expect("ZADDs");
+            });
+        });
     }
     group.finish();
 }

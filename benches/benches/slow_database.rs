@@ -9,7 +9,7 @@ use std::io::{Write, stdout};
 use std::sync::Arc;
 use std::time::Duration;
 
-use memora_benches::{SEASON, Stage, player, runtime, season};
+use memora_benches::{SEASON, SUBMIT, Stage, player, runtime, season};
 use memora_core::services::Sites;
 use memora_sidecar::server;
 use memora_tests::proxy::{Fault, Proxy};
@@ -19,7 +19,6 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 const READ: &str = "/api/method/memora.api.reviews.get_review_session";
-const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
 const ANSWERS: usize = 50;
 const QUESTIONS: usize = 100;
 const STUDENTS: usize = 200;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use memora_benches::crowd::{self, Size};
 use memora_benches::report::{Bar, Figure, Plot, Report};
-use memora_benches::runtime;
+use memora_benches::{SUBMIT, runtime};
 use memora_tests::load::Latencies;
 use memora_tests::process::allow_open_files;
 use memora_tests::programs::{Start, released_binary};
@@ -28,7 +28,6 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
 const READ: &str = "/api/method/memora.api.reviews.get_review_session?limit=20";
-const SUBMIT: &str = "/api/method/memora.api.reviews.submit_review_session";
 const ANSWERS: usize = 20;
 const MINUTE: Duration = Duration::from_secs(60);
 /// First reads come at so many a second: they fill the cache, which is not what is measured.

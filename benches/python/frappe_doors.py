@@ -25,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests/python"))
 
-from compare_doors import Doors, log_in
+from bench_site import Doors, log_in
 from doors.view import View, open_view
 from frappe_tests import default_site
 
