@@ -249,3 +249,13 @@ async fn the_soft_limit_of_open_files_is_no_limit_of_connections() {
         assert!(answered.is_ok(), "{}", sidecar.process.log());
     }
 }
+
+/// Connections touch a little of much memory: of huge pages they would take the whole.
+#[tokio::test]
+async fn the_program_has_no_huge_pages() {
+    let site = TestSite::new().await;
+    let sidecar = Sidecar::start(&site).await;
+    let status = format!("/proc/{}/status", sidecar.process.id());
+    let status = std::fs::read_to_string(status).unwrap();
+    assert!(status.contains("THP_enabled:\t0\n"), "{status}");
+}
