@@ -57,14 +57,16 @@ pub async fn furnish_each(
     let names: Vec<String> = (0..questions.len())
         .map(|n| format!("student-{n:06}@example.com"))
         .collect();
-    let ago = |n| chrono::Duration::seconds((n * 7919 % 600) as i64);
-    let students = test.add_students_seen(&names, ago).await;
     let mut root = test.mariadb.root().await?;
     // Nothing of this is to outlive a crash.
     let sync = |n| format!("SET GLOBAL innodb_flush_log_at_trx_commit = {n}");
     root.query_drop(sync(0)).await?;
-    test.add_questions_to_each(&students, SEASON, questions, due)
+    let players: Vec<&str> = names.iter().map(String::as_str).collect();
+    test.add_questions_to_each(&players, SEASON, questions, due)
         .await;
+    // After the rows, which may take minutes.
+    let ago = |n| chrono::Duration::seconds((n * 7919 % 600) as i64);
+    let students = test.add_students_seen(&names, ago).await;
     root.query_drop(sync(1)).await?;
     test.exec("ANALYZE TABLE `tabPlayer Memory Tracker`", ())
         .await;

@@ -153,7 +153,8 @@ impl TestSite {
         due: usize,
     ) {
         let counts = vec![count; students.len()];
-        self.add_questions_to_each(students, season, &counts, due)
+        let names: Vec<&str> = students.iter().map(|s| s.name.as_str()).collect();
+        self.add_questions_to_each(&names, season, &counts, due)
             .await;
     }
 
@@ -163,7 +164,7 @@ impl TestSite {
     /// If a statement fails, or there is not one count for each student.
     pub async fn add_questions_to_each(
         &self,
-        students: &[Student],
+        students: &[&str],
         season: &str,
         counts: &[usize],
         due: usize,
@@ -181,7 +182,7 @@ impl TestSite {
         let mut crowd: Vec<(&str, usize)> = students
             .iter()
             .zip(counts)
-            .map(|(student, count)| (student.name.as_str(), *count))
+            .map(|(student, count)| (*student, *count))
             .collect();
         crowd.sort_by_key(|(_, count)| Reverse(*count));
         let mut conn = self.db.get_conn().await.expect("a connection");

@@ -249,7 +249,8 @@ async fn a_crowd_has_the_questions_that_each_is_to_have() {
     let students = test.add_students(&names).await;
     // More than three digits hold: ids are as elsewhere all the same.
     let counts = [30, 0, 10_012, 7];
-    test.add_questions_to_each(&students, "SEASON-2026", &counts, 5)
+    let names: Vec<&str> = students.iter().map(|s| s.name.as_str()).collect();
+    test.add_questions_to_each(&names, "SEASON-2026", &counts, 5)
         .await;
 
     let now = test.wall(chrono::Utc::now()).to_string();
