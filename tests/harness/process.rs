@@ -127,9 +127,26 @@ impl Process {
         }
     }
 
-    /// Freezes it: its connections stay, nothing is answered.
+    /// Freezes it: its connections stay, nothing is answered. Waits for all its threads, each of
+    /// which hears of it when it next runs.
     pub fn pause(&self) {
         self.signal(libc::SIGSTOP);
+        let until = Instant::now() + Duration::from_secs(5);
+        while self.exit_status().is_none() && !self.is_paused() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.id)) else {
+            return false;
+        };
+        threads.flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state comes behind the name, which may hold anything.
+            let (_, behind) = stat.rsplit_once(") ").unwrap_or_default();
+            stat.is_empty() || behind.starts_with('T')
+        })
     }
 
     /// Lets it run again after [`Self::pause`].

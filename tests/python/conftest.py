@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import memora_srs
-from stage import ANN, BOB, Site, Stage, students
+from stage import ANN, BOB, Site, Stage, stop, students
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def freeze() -> Iterator[Callable[[int], None]]:
     frozen: list[int] = []
 
     def freeze(pid: int) -> None:
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
         frozen.append(pid)
 
     yield freeze

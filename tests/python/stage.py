@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -32,6 +34,19 @@ def until(what: str, happened: Callable[[], object]) -> None:
     while not happened():
         assert time.monotonic() < late, f"not so: {what}"
         time.sleep(0.01)
+
+
+def stop(pid: int) -> None:
+    """Stop a process where it is, with all its threads: each hears of it when it next runs."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = Path(f"/proc/{pid}/task")
+
+    def stopped() -> bool:
+        # The state comes behind the name, which may hold anything.
+        stats = [stat.read_text().rpartition(")")[2] for stat in threads.glob("*/stat")]
+        return all(stat.split()[0] == "T" for stat in stats)
+
+    until("all threads are stopped", stopped)
 
 
 @dataclass(frozen=True)

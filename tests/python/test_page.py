@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 import memora_srs
 from operations_page import BOSS, CHROMIUM, DRIVER, PHONE, Page, browser
 from serving import make_manager, sidecar
-from stage import SEASON, TRACKER, Site, Stage, students, until
+from stage import SEASON, TRACKER, Site, Stage, stop, students, until
 
 HERE = Path(__file__).parent
 PUPILS = [f"pupil-{n}@example.com" for n in range(6)]
@@ -403,7 +403,7 @@ def test_a_mariadb_that_hangs_is_named_and_the_rest_is_shown(stage: Stage) -> No
     with sidecar(site) as port, browser(site, port) as page:
         page.opened()
         until("the seasons are listed", lambda: SEASON in page.text(page.find("#seasons")))
-        os.kill(site.mariadb_pid, signal.SIGSTOP)
+        stop(site.mariadb_pid)
         try:
             health = page.find("#health")
             until("that is said", lambda: "MariaDB does not answer" in page.text(health))

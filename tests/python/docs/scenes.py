@@ -18,7 +18,7 @@ import pymysql
 import redis
 
 from docs.bench import NAME, Bench
-from stage import ANN, BOB, SEASON, TRACKER, until
+from stage import ANN, BOB, SEASON, TRACKER, stop, until
 
 OLD, NEW = "SEASON-2025", "SEASON-2027"
 SUBMIT = "memora.api.reviews.submit_review_session"
@@ -119,12 +119,14 @@ class Scenes:
         self.bench.queue.stop()
 
     def queue_starts(self) -> None:
-        """It is back, empty."""
+        """It is back, empty, and the sidecar has said again that it is there."""
         self.bench.queue.start()
+        if any("serve" in str(process.args) for process in self.bench.running):
+            self._says("status", " serves")
 
     def mariadb_hangs(self) -> None:
         """MariaDB answers nobody."""
-        os.kill(self.site.mariadb_pid, signal.SIGSTOP)
+        stop(self.site.mariadb_pid)
 
     def mariadb_goes_on(self) -> None:
         """It does again."""
