@@ -41,8 +41,8 @@ def freeze() -> Iterator[Callable[[int], None]]:
     frozen: list[int] = []
 
     def freeze(pid: int) -> None:
-        stop(pid)
         frozen.append(pid)
+        stop(pid)
 
     yield freeze
     for pid in frozen:

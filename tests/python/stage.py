@@ -41,12 +41,14 @@ def stop(pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
     threads = Path(f"/proc/{pid}/task")
 
-    def stopped() -> bool:
-        # The state comes behind the name, which may hold anything.
-        stats = [stat.read_text().rpartition(")")[2] for stat in threads.glob("*/stat")]
-        return all(stat.split()[0] == "T" for stat in stats)
+    def is_stopped(stat: Path) -> bool:
+        try:
+            # The state comes behind the name, which may hold anything.
+            return stat.read_text().rpartition(")")[2].split()[0] == "T"
+        except (FileNotFoundError, ProcessLookupError):
+            return True  # A thread that has ended meanwhile.
 
-    until("all threads are stopped", stopped)
+    until("all threads are stopped", lambda: all(map(is_stopped, threads.glob("*/stat"))))
 
 
 @dataclass(frozen=True)
